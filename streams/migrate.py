@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.settings import Settings
 from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import check_size
 from projections.generations.rebuild_lock import rebuild_lock
 from projections.postgres.database import ensure_database
 from streams.event_log import topic_ends
@@ -22,6 +23,7 @@ async def migrate(settings: Settings) -> list[str]:
     lines = [f"topic {identity.topic} with {identity.partitions} partitions: ready"]
     async with rebuild_lock(settings.database_url, settings.schema_name, wait=True):
         ends = await topic_ends(settings.kafka_brokers, identity.topic, identity.partitions)
+        check_size(identity.topic, ends)
         outdated = await set_up(
             settings.database_url, settings.schema_name, identity, has_records=any(ends.values())
         )

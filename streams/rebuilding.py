@@ -23,7 +23,7 @@ from projections.rebuild.load_progress import end_load
 from projections.rebuild.load_progress import loaded as read_loaded
 from projections.rebuild.load_progress import read as read_progress
 from projections.rebuild.part import Part
-from streams.event_log import KafkaEventLog
+from streams.event_log import KafkaEventLog, topic_ends
 from streams.loading import load, opened
 from streams.paced_log import PacedLog
 from streams.same_log import check_same_log
@@ -67,7 +67,12 @@ async def rebuild_all(
     live ones. Raise `Conflict` while another one runs, `Different`, `Malformed`, `WrongLog`, and
     `Unavailable`.
     """
-    loaded = None if part is None else part.loaded(settings.partitions)
+    loaded = None
+    if part is not None:
+        loaded = part.loaded(settings.partitions)
+        part.check_within(
+            await topic_ends(settings.kafka_brokers, settings.events_topic, settings.partitions)
+        )
     async with rebuild_lock(settings.database_url, settings.schema_name, wait=False):
         number = await begin_rebuild(settings.database_url, settings.schema_name, settings.partitions, loaded)
         if number is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.errors import Unavailable, WrongLog
-from projections.generations.log_identity import LogIdentity, check_same, known_log
+from projections.generations.log_identity import LogIdentity, check_same, check_size, known_log
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from streams.event_log import KafkaEventLog
 from streams.log_damage import describe, find_damage
@@ -26,6 +26,7 @@ async def check_same_log(
         if known is None:
             raise WrongLog(f"the read models do not follow {topic}; run `tasktape migrate`")
         check_same(known, found)
+        check_size(topic, await event_log.ends())
         damages = await find_damage(event_log, database)
     except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error

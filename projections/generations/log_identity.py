@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import WrongLog
 from projections.postgres.database import Database
+from projections.read_models.audit import MOST_PARTITIONS, MOST_RECORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,15 @@ def check_same(known: LogIdentity, found: LogIdentity) -> None:
             f"this database follows {known.topic} with {known.partitions} partitions, "
             f"but the topic has {found.partitions}"
         )
+
+
+def check_size(topic: str, ends: Mapping[int, int]) -> None:
+    """Check that the read models can number the records of a log with these ends. Raise `WrongLog`."""
+    if len(ends) > MOST_PARTITIONS:
+        raise WrongLog(f"{topic} has {len(ends):,} partitions; read models have at most {MOST_PARTITIONS:,}")
+    for partition, end in ends.items():
+        if end > MOST_RECORDS:
+            raise WrongLog(
+                f"partition {partition} of {topic} ends at offset {end:,}; "
+                f"read models have at most {MOST_RECORDS:,} records of a partition"
+            )

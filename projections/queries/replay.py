@@ -24,7 +24,7 @@ from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.id_columns import uuid_of
 from projections.postgres.periods import Moment
-from projections.read_models.audit import AT, PLACE, PLACE_BITS, at_of, place_of
+from projections.read_models.audit import AT, MOST_PARTITIONS, MOST_RECORDS, PLACE, at_of, place_of
 from projections.read_models.audit_rows import UPDATE_COLUMNS, event_and_shown, state_columns, state_from_row
 from projections.task_search.lists_at import list_at
 
@@ -51,7 +51,7 @@ START = Place(datetime.min.replace(tzinfo=UTC), -1, -1)
 
 def end_of(time: datetime) -> Place:
     """Return the place after all events of a time."""
-    return Place(time, 2 ** (63 - PLACE_BITS) - 1, 2**PLACE_BITS - 1)
+    return Place(time, MOST_PARTITIONS - 1, MOST_RECORDS - 1)
 
 
 class Span(NamedTuple):

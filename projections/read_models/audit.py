@@ -53,6 +53,8 @@ def at_of(table: str) -> str:
 
 PLACE_BITS = 48
 """The bits of an offset in `place_of`, which leave 15 for the partition."""
+MOST_PARTITIONS, MOST_RECORDS = 2 ** (63 - PLACE_BITS), 2**PLACE_BITS
+"""The most partitions of a log, and the most records of each, that `place_of` can number."""
 
 
 def place_of(partition: str, offset: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from app.errors import Malformed
-from app.positions import Positions
+from app.positions import Position, Positions
 from projections.generations.contents import LoadedFrom, from_positions, from_the_start
 from projections.read_models.registry import BY_RECORD
 
@@ -40,3 +40,11 @@ class Part:
         if beyond := [partition for partition in self.positions if partition >= partitions]:
             raise Malformed(f"there is no partition {beyond[0]}; the log has {partitions}")
         return from_positions(self.names, self.positions, partitions)
+
+    def check_within(self, ends: Mapping[int, int]) -> None:
+        """Check that a log with these ends has records at the positions. Raise `Malformed`."""
+        for partition, offset in sorted((self.positions or {}).items()):
+            end = ends.get(partition, 0)
+            if offset >= end:
+                place = f"there is no record at {Position(partition, offset)}"
+                raise Malformed(f"{place}: partition {partition} ends before offset {end}")

@@ -175,14 +175,6 @@ async def test_from_a_position_on_the_earlier_rows_are_kept(place: Place) -> Non
     assert (await place.rows(part))["audit_users"] == right["audit_users"]
 
 
-async def test_a_position_after_the_end_keeps_all_rows(place: Place) -> None:
-    await write_history(place.log, random.Random(4), tasks=5)
-    right = await place.project()
-    part = Part(["audit"], {0: 10**6, 1: 10**6})
-    assert await place.load(part)
-    assert await place.rows(part) == right
-
-
 @pytest.mark.parametrize(
     ("part", "more"),
     [
@@ -243,6 +235,9 @@ def test_a_position_goes_only_with_rows_that_each_belong_to_one_record() -> None
         Part([], {0: 5})
     with pytest.raises(Malformed, match="there is no partition 2; the log has 2"):
         Part(["audit"], {2: 5}).loaded(PARTITIONS)
+    Part(["audit"], {0: 4, 1: 0}).check_within({0: 5, 1: 1})
+    with pytest.raises(Malformed, match="there is no record at 1:1: partition 1 ends before offset 1"):
+        Part(["audit"], {0: 4, 1: 1}).check_within({0: 5, 1: 1})
 
 
 async def test_a_read_model_of_another_release_is_rebuilt_alone(
