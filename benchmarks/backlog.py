@@ -77,7 +77,7 @@ class Progress:
     async def __aenter__(self) -> Self:
         settings = self._settings
         dsn = asyncpg_dsn(settings.database_url)
-        schema = (await live_generation(dsn, settings.schema_name)).schemas[0]
+        schema = (await live_generation(dsn, settings.schema_name)).schema
         self._database = await asyncpg.connect(dsn, server_settings={"search_path": schema})
         self._consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_brokers), group_id=None)
         await self._consumer.start()

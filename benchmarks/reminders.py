@@ -222,7 +222,7 @@ class Place:
 @asynccontextmanager
 async def _place(settings: Settings) -> AsyncIterator[Place]:
     dsn = asyncpg_dsn(settings.database_url)
-    schema = (await live_generation(dsn, settings.schema_name)).schemas[0]
+    schema = (await live_generation(dsn, settings.schema_name)).schema
     database = await asyncpg.connect(dsn, server_settings={"search_path": schema})
     consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_brokers), group_id=None)
     await consumer.start()

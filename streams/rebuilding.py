@@ -157,7 +157,7 @@ class _Rebuild:
 
         try:
             await align(self._settings.database_url, self._settings.schema_name, self._number, take)
-            schemas = live.live.schemas[0], building.live.schemas[0]
+            schemas = live.live.schema, building.live.schema
             differences = await taken[0].differences(*schemas)
         finally:
             for comparison in taken:

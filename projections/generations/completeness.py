@@ -13,22 +13,22 @@ NAMED = 3
 _MISSING = """
     SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place) WHERE NOT EXISTS (
         SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relname = name AND relkind = 'r' AND nspname = ANY($2)
+        WHERE relname = name AND relkind = 'r' AND nspname = $2
     ) ORDER BY place
 """
 
 
 async def missing_tables(database: Database) -> Sequence[str]:
     """Return the missing tables of a database's generation, and of its control tables."""
-    return await lacking_tables(database.pool, database.control_schema, database.live.schemas)
+    return await lacking_tables(database.pool, database.control_schema, database.live.schema)
 
 
-async def lacking_tables(source: Source, control_schema: str, schemas: Sequence[str]) -> Sequence[str]:
-    """Return the missing tables of a generation with these schemas, and of its control tables."""
+async def lacking_tables(source: Source, control_schema: str, schema: str) -> Sequence[str]:
+    """Return the missing tables of a generation with this schema, and of its control tables."""
     return [
-        f"{places[0]}.{row['name']}"
-        for places, tables in (([control_schema], control.tables.values()), (schemas, GENERATION_TABLES))
-        for row in await source.fetch(_MISSING, [table.name for table in tables], places)
+        f"{place}.{row['name']}"
+        for place, tables in ((control_schema, control.tables.values()), (schema, GENERATION_TABLES))
+        for row in await source.fetch(_MISSING, [table.name for table in tables], place)
     ]
 
 

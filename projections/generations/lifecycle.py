@@ -58,11 +58,11 @@ async def set_up(
 async def _ensure_generation(
     connection: AsyncConnection, control_schema: str, partitions: int, *, at_once: bool
 ) -> int | None:
-    if await live_of_this_version(connection, control_schema):
+    if await live_of_this_version(connection, control_schema) is not None:
         return None
     live = select(func.max(generations.c.number)).where(generations.c.status == "live")
     former: int | None = (await connection.execute(live)).scalar()
-    if former is None and at_once and await _begun(connection) is None:
+    if former is None and at_once and await _newest(connection, "building") is None:
         everything = from_the_start(BY_NAME, partitions)
         await _next_generation(connection, control_schema, "live", everything, partitions)
         return None
@@ -72,23 +72,19 @@ async def _ensure_generation(
     return await _building(connection, control_schema, from_the_start(names, partitions), partitions)
 
 
-async def live_of_this_version(connection: AsyncConnection, control_schema: str) -> Sequence[int]:
-    """Return the numbers of the live generation, newest first, if it is of this version and complete."""
-    numbers = (
-        select(generations.c.number)
-        .where(generations.c.status == "live", generations.c.version == version_of_all())
-        .order_by(generations.c.number.desc())
-    )
-    found = (await connection.execute(numbers)).scalars().all()
-    schemas = [generation_schema(control_schema, number) for number in found]
-    return [] if await _lacks_tables(connection, schemas) else found
+async def live_of_this_version(connection: AsyncConnection, control_schema: str) -> int | None:
+    """Return the number of the live generation, if it is of this version and complete."""
+    number = await _newest(connection, "live")
+    if number is None or await _lacks_tables(connection, generation_schema(control_schema, number)):
+        return None
+    return number
 
 
-async def _begun(connection: AsyncConnection) -> int | None:
-    """Return the newest generation of this version that is being built, if there is one."""
-    begun = generations.c.status == "building", generations.c.version == version_of_all()
+async def _newest(connection: AsyncConnection, status: str) -> int | None:
+    """Return the newest generation of this version with a status, if there is one."""
+    wanted = generations.c.status == status, generations.c.version == version_of_all()
     number: int | None = (
-        await connection.execute(select(func.max(generations.c.number)).where(*begun))
+        await connection.execute(select(func.max(generations.c.number)).where(*wanted))
     ).scalar()
     return number
 
@@ -97,11 +93,11 @@ async def _building(
     connection: AsyncConnection, control_schema: str, loaded: LoadedFrom, partitions: int
 ) -> int:
     """Return the generation with these contents that is being built; create it if it was not begun."""
-    number = await _begun(connection)
+    number = await _newest(connection, "building")
     if number is None:
         return await _next_generation(connection, control_schema, "building", loaded, partitions)
     schema = generation_schema(control_schema, number)
-    if await _lacks_tables(connection, [schema]) or await contents.read(connection, schema) != loaded:
+    if await _lacks_tables(connection, schema) or await contents.read(connection, schema) != loaded:
         await _create_generation(connection, control_schema, number, loaded, partitions, is_loaded=True)
     return number
 
@@ -118,7 +114,7 @@ async def begin_rebuild(
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            if not await live_of_this_version(connection, control_schema):
+            if await live_of_this_version(connection, control_schema) is None:
                 return None
             loaded = loaded or from_the_start(BY_NAME, partitions)
             return await _building(connection, control_schema, loaded, partitions)
@@ -139,9 +135,9 @@ async def begin_again(url: str, control_schema: str, number: int, partitions: in
         await engine.dispose()
 
 
-async def _lacks_tables(connection: AsyncConnection, schemas: Sequence[str]) -> bool:
+async def _lacks_tables(connection: AsyncConnection, schema: str) -> bool:
     def tables(each: Connection) -> set[str]:
-        return {name for schema in schemas for name in inspect(each).get_table_names(schema)}
+        return set(inspect(each).get_table_names(schema))
 
     return not await connection.run_sync(tables) >= {table.name for table in GENERATION_TABLES}
 

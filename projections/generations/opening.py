@@ -44,7 +44,7 @@ async def open_database(
     if generation is None:
         live = await live_generation(dsn, control_schema)
     else:
-        live = LiveGeneration(control_schema, version_of_all(), [generation], follows=False)
+        live = LiveGeneration(control_schema, version_of_all(), generation, follows=False)
 
     async def begin(connection: Any) -> None:
         connection.live = live
@@ -81,14 +81,14 @@ async def live_generation(dsn: str, control_schema: str) -> LiveGeneration:
     except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     try:
-        rows = await connection.fetch(
+        row = await connection.fetchrow(
             f'SELECT number, version FROM "{control_schema}".generations '  # noqa: S608
-            "WHERE status = 'live' ORDER BY number DESC"
+            "WHERE status = 'live' ORDER BY number DESC LIMIT 1"
         )
-        if not rows:
+        if row is None:
             raise NotSetUp("the database has no read models yet; run `tasktape migrate`")
-        live = LiveGeneration(control_schema, rows[0]["version"], [row["number"] for row in rows])
-        lacking = await lacking_tables(connection, control_schema, live.schemas)
+        live = LiveGeneration(control_schema, row["version"], row["number"])
+        lacking = await lacking_tables(connection, control_schema, live.schema)
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         raise NotSetUp("the database has no read models yet; run `tasktape migrate`") from None
     finally:

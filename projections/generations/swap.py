@@ -6,7 +6,7 @@ follows at the next use of a connection, as `projections.postgres.live_generatio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -45,7 +45,7 @@ async def swap(url: str, control_schema: str, number: int, finish: Finish | None
             if (await connection.execute(status)).scalar() != "building":
                 return
             former = await live_of_this_version(connection, control_schema)
-            if former:
+            if former is not None:
                 await _take_over(connection, control_schema, former, number, finish)
             await connection.execute(
                 update(generations).where(generations.c.status == "live").values(status="retired")
@@ -68,7 +68,7 @@ async def align(url: str, control_schema: str, number: int, finish: Finish) -> N
     try:
         async with engine.connect() as connection:
             former = await live_of_this_version(connection, control_schema)
-            if not former:
+            if former is None:
                 raise Unavailable("there is no live generation to compare with; run `tasktape migrate`")
             await _take_over(connection, control_schema, former, number, finish)
             await connection.rollback()
@@ -81,12 +81,12 @@ async def align(url: str, control_schema: str, number: int, finish: Finish) -> N
 async def _take_over(
     connection: AsyncConnection,
     control_schema: str,
-    former: Sequence[int],
+    former: int,
     number: int,
     finish: Finish | None,
 ) -> None:
     """Stop the projectors of the former generation, and bring the new one to where they were."""
-    old, new = (f'"{generation_schema(control_schema, each)}"' for each in (former[-1], number))
+    old, new = (f'"{generation_schema(control_schema, each)}"' for each in (former, number))
     for limit in _LIMITS.split("; "):
         await connection.execute(text(limit))
     # Readers go on; a batch that is being projected is finished first.

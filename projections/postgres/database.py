@@ -100,8 +100,8 @@ class PooledConnection(_Base):
         """Switch to the live generation, before each use."""
         if self.generation != self.live.number:
             # They may change while the statement runs.
-            number, search_path = self.live.number, self.live.search_path
-            await self.execute(f"SET search_path = {search_path}")
+            number, schema = self.live.number, self.live.schema
+            await self.execute(f'SET search_path = "{schema}"')
             self.generation = number
 
     def get_reset_query(self) -> str:

@@ -12,36 +12,33 @@ looks from time to time.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from projections.postgres.connections import Source
 
-_LABEL = re.compile(r"(\d{1,9}):(\d{1,9}(?:,\d{1,9}){0,99})")
+_LABEL = re.compile(r"(\d{1,9}):(\d{1,9})")
 
 
 class LiveGeneration:
-    """The generation that a pool's connections read and write: its schemas, newest first.
+    """The generation that a pool's connections read and write.
 
-    The tables of a schema hide those of the same name in the next ones. `version` is that of the code: a
-    process follows no generation of another version. With `follows=False` it stays at these numbers.
+    `version` is that of the code: a process follows no generation of another version. With `follows=False` it
+    stays at this number.
     """
 
-    def __init__(
-        self, control_schema: str, version: int, numbers: Sequence[int], *, follows: bool = True
-    ) -> None:
+    def __init__(self, control_schema: str, version: int, number: int, *, follows: bool = True) -> None:
         self._control_schema = control_schema
         self._version = version
         self._follows = follows
-        self._become(numbers)
+        self._become(number)
 
-    def _become(self, numbers: Sequence[int]) -> None:
-        self.number = numbers[0]
-        """The newest number: it grows with each swap."""
-        self.schemas = tuple(generation_schema(self._control_schema, number) for number in numbers)
-        self.search_path = ", ".join(f'"{schema}"' for schema in self.schemas)
-        self.label = f"{self._version}:{','.join(map(str, numbers))}"
+    def _become(self, number: int) -> None:
+        self.number = number
+        """The number of the generation: it grows with each swap."""
+        self.schema = generation_schema(self._control_schema, number)
+        """The schema of its tables."""
+        self.label = f"{self._version}:{number}"
         """The text that tells other processes about this generation."""
 
     def hear(self, label: str) -> None:
@@ -49,25 +46,22 @@ class LiveGeneration:
         if label == self.label or not self._follows:
             return
         found = _LABEL.fullmatch(label)
-        if found is not None and int(found[1]) == self._version:
-            numbers = [int(number) for number in found[2].split(",")]
-            if numbers[0] > self.number:
-                self._become(numbers)
+        if found is not None and int(found[1]) == self._version and int(found[2]) > self.number:
+            self._become(int(found[2]))
 
     async def look(self, source: Source) -> None:
         """Read from the control tables which generation is live, and follow it."""
-        if self._follows and (numbers := await live_numbers(source, self._control_schema, self._version)):
-            self._become(numbers)
+        if self._follows and (number := await live_number(source, self._control_schema, self._version)):
+            self._become(number)
 
 
-async def live_numbers(source: Source, control_schema: str, version: int) -> Sequence[int]:
-    """Return the numbers of the live generation of a version, newest first."""
-    rows = await source.fetch(
-        f'SELECT number FROM "{control_schema}".generations '  # noqa: S608
-        "WHERE status = 'live' AND version = $1 ORDER BY number DESC",
+async def live_number(source: Source, control_schema: str, version: int) -> int | None:
+    """Return the number of the live generation of a version, if there is one."""
+    number: int | None = await source.fetchval(
+        f"SELECT max(number) FROM \"{control_schema}\".generations WHERE status = 'live' AND version = $1",  # noqa: S608
         version,
     )
-    return [row["number"] for row in rows]
+    return number
 
 
 def generation_schema(control_schema: str, number: int) -> str:

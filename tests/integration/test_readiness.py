@@ -121,7 +121,7 @@ async def test_dropped_read_models_are_named_by_readyz_until_they_are_created_ag
         ]
         await eventually(lambda: is_ready(client), LIMIT_S)
         connection = await asyncpg.connect(asyncpg_dsn(stack.database_url))
-        live = (await live_generation(asyncpg_dsn(stack.database_url), schema)).schemas[0]
+        live = (await live_generation(asyncpg_dsn(stack.database_url), schema)).schema
         await connection.execute(f"DROP {dropped.format(schema=schema, live=live)}")
         await connection.close()
         status, body = await received(client)

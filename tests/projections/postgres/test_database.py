@@ -23,6 +23,6 @@ class Killed:
 
 async def test_server_killed_while_it_answers_is_unavailable() -> None:
     """Callers retry, instead of getting an internal error."""
-    visibility = MemberVisibility(Database(cast("Any", Killed()), LiveGeneration("s", 1, [1]), "s"))
+    visibility = MemberVisibility(Database(cast("Any", Killed()), LiveGeneration("s", 1, 1), "s"))
     with pytest.raises(Unavailable):
         await visibility.lists_of("ann")

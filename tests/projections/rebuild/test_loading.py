@@ -148,7 +148,7 @@ async def test_a_loaded_generation_gets_its_indexes_and_becomes_the_live_one(dat
     before = await tables(live), await indexes(live)
     await rebuild(database_url, schema, live, log)
     await live.follow()
-    assert live.live.schemas == (f"{schema}_g2",)
+    assert live.live.schema == f"{schema}_g2"
     assert (await tables(live), await indexes(live)) == before
     await live.close()
 
@@ -164,10 +164,10 @@ async def test_updates_emitted_before_a_swap_and_recorded_after_it_are_known_of_
     projector = Follower(live, log)
     await projector.up_to(await log.ends())
     await rebuild(database_url, schema, live, log)
-    assert live.live.schemas == (f"{schema}_g1",)  # It has not noticed the swap.
+    assert live.live.schema == f"{schema}_g1"  # It has not noticed the swap.
     for _ in range(2):  # Its next idle moments.
         await projector.settle(range(PARTITIONS))
-    assert live.live.schemas == (f"{schema}_g2",)
+    assert live.live.schema == f"{schema}_g2"
     found = await checkpoints.read(live.pool, range(PARTITIONS))
     assert {each.emitted_offset for each in found.values()} == {each.next_offset for each in found.values()}
     await live.close()
