@@ -6,16 +6,15 @@ these rows; those for words of today use `task_search`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import BigInteger, Column, Index, Table, Text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
-from app.tasks.state import Task
 from projections.postgres.connections import Connection
 from projections.postgres.tables import read_models
-from projections.read_models.projected import Projected, ProjectedBatch
+from projections.read_models.projected import ProjectedBatch
 from projections.read_models.search_index import PENDING_KIB, document_of
 
 task_texts = Table(
@@ -38,10 +37,19 @@ task_texts = Table(
 """The texts of tasks as `tsvector`s, and the versions that have them."""
 
 TABLES = (task_texts,)
-VERSION = 1
+VERSION = 2
 
 COMMENT = "comment:"
+Key = tuple[str, str]
+"""A task, and a place in it."""
 
+_KNOWN = """
+    SELECT wanted.*, found.is_there FROM unnest($1::text[], $2::text[]) AS wanted(task_id, place)
+    CROSS JOIN LATERAL (
+        SELECT bool_or(end_version IS NULL) AS is_there FROM task_texts
+        WHERE task_texts.task_id = wanted.task_id AND task_texts.place = wanted.place
+    ) AS found WHERE is_there IS NOT NULL
+"""
 _INSERT = """
     INSERT INTO task_texts (task_id, place, first_version, end_version, document)
     SELECT task_id, place, first_version, end_version, document::tsvector
@@ -57,19 +65,22 @@ _END = """
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the texts that the batch added or changed, and the ends of those it changed or removed."""
-    open_texts: dict[tuple[str, str], tuple[int, str]] = {}
+    changes = list(_changes(batch))
+    comments = await _known_comments(connection, {key for key, *_ in changes if key[1].startswith(COMMENT)})
+    open_texts: dict[Key, tuple[int, str]] = {}
     written: list[tuple[str, str, int, int | None, str]] = []
     ends: list[tuple[str, str, int]] = []
-    for task, projected in batch.task_versions():
-        for place, text in _changed(task, projected):
-            key = (task.id, place)
-            if key in open_texts:
-                first, former = open_texts.pop(key)
-                written.append((*key, first, task.version, former))
-            elif projected.folded.before is not None:
-                ends.append((*key, task.version))
-            if text:
-                open_texts[key] = task.version, text
+    for key, version, change in changes:
+        if isinstance(change, CommentEvent) and not _takes_effect(comments, key, change):
+            continue
+        text = _text_of(change)
+        if key in open_texts:
+            first, former = open_texts.pop(key)
+            written.append((*key, first, version, former))
+        elif version > 1 and not isinstance(change, TaskCommented):
+            ends.append((*key, version))
+        if text is not None:
+            open_texts[key] = version, text
     written += [(*key, first, None, text) for key, (first, text) in open_texts.items()]
     if ends:
         await connection.execute(_END, *map(list, zip(*ends, strict=True)))
@@ -79,21 +90,48 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
         await connection.execute(_INSERT, *columns, documents)
 
 
-def _changed(task: Task, projected: Projected) -> Iterator[tuple[str, str]]:
-    """Yield the changed texts by place; a text is empty if there is none any more."""
-    before, record = projected.folded.before, projected.folded.record
-    assert record is not None
-    for place in ("title", "notes"):
-        text = getattr(task, place)
-        if text != ("" if before is None else getattr(before, place)):
-            yield place, text
-    match record.data:
-        case (
-            TaskCommented(comment_id=comment_id, text=text)
-            | TaskCommentEdited(comment_id=comment_id, text=text)
-        ):
-            yield f"{COMMENT}{comment_id}", text
-        case TaskCommentDeleted(comment_id=comment_id):
-            yield f"{COMMENT}{comment_id}", ""
-        case _:
-            pass
+CommentEvent = TaskCommented | TaskCommentEdited | TaskCommentDeleted
+Change = CommentEvent | str
+"""An event of a comment, or the new text of a field."""
+
+
+def _changes(batch: ProjectedBatch) -> Iterator[tuple[Key, int, Change]]:
+    """Yield what changes a text, with the version of its task from then on."""
+    for task, projected in batch.task_versions():
+        before, record = projected.folded.before, projected.folded.record
+        assert record is not None
+        for place in ("title", "notes"):
+            text = getattr(task, place)
+            if text != ("" if before is None else getattr(before, place)):
+                yield (task.id, place), task.version, text
+        if isinstance(record.data, CommentEvent):
+            yield (task.id, f"{COMMENT}{record.data.comment_id}"), task.version, record.data
+
+
+def _text_of(change: Change) -> str | None:
+    """Return the text after a change; None if there is none any more."""
+    if isinstance(change, str):
+        return change or None
+    return None if isinstance(change, TaskCommentDeleted) else change.text
+
+
+async def _known_comments(connection: Connection, keys: Collection[Key]) -> dict[Key, bool]:
+    """Return those of these comments that there were, and whether they are still there."""
+    if not keys:
+        return {}
+    rows = await connection.fetch(_KNOWN, *map(list, zip(*sorted(keys), strict=True)))
+    return {(row["task_id"], row["place"]): row["is_there"] for row in rows}
+
+
+def _takes_effect(comments: dict[Key, bool], key: Key, event: CommentEvent) -> bool:
+    """Return whether an event changes a comment, and note whether the comment is there afterwards.
+
+    Other programs may write a comment twice, or edit a deleted one: as in `comments`, this changes nothing.
+    """
+    is_there = comments.get(key)
+    if isinstance(event, TaskCommented):
+        comments.setdefault(key, True)
+        return is_there is None
+    if is_there:
+        comments[key] = not isinstance(event, TaskCommentDeleted)
+    return bool(is_there)

@@ -30,8 +30,12 @@ async def comments_at(
     rows = await connection.fetch(_COMMENTS, list(versions), list(versions.values()), _COMMENT_EVENTS, limit)
     for row in sorted(rows, key=lambda row: row["version"], reverse=True):
         event = from_json(row["data"])
-        # The newest event of a comment comes first; older ones do not replace it.
-        comments[row["id"]].setdefault(event["comment_id"], event.get("text"))
+        comment_id, text = event["comment_id"], event.get("text")
+        if text is None:
+            comments[row["id"]][comment_id] = None  # Later events of a deleted comment change nothing.
+        else:
+            # The newest event of a comment comes first; older ones do not replace it.
+            comments[row["id"]].setdefault(comment_id, text)
     return {
         task_id: [text for text in texts.values() if text is not None] for task_id, texts in comments.items()
     }

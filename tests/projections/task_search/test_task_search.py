@@ -136,6 +136,13 @@ class World:
             (TaskCommented(comment, self.text(3) or "hm"),),
             (TaskCommented(comment, "bread"), TaskCommentEdited(comment, self.text(2) or "hm")),
             (TaskCommented(comment, "milk"), TaskCommentDeleted(comment)),
+            # As other programs may do; it changes nothing.
+            (
+                TaskCommented(comment, "milk"),
+                TaskCommentDeleted(comment),
+                TaskCommentEdited(comment, "bread"),
+                TaskCommented(comment, "bread"),
+            ),
         )
 
     def states(self, moment: Moment | None = None) -> list[Task]:
@@ -145,16 +152,21 @@ class World:
 
     def comments(self, moment: Moment | None = None) -> dict[str, dict[str, str]]:
         """Return the existing comments by task, now or at a past moment."""
-        said: dict[str, dict[str, str]] = {}
+        said: dict[str, dict[str, str | None]] = {}
         for folded in self.until(moment):
             assert folded.record is not None
             mine = said.setdefault(folded.record.stream.key, {})
             match folded.record.data:
-                case TaskCommented(comment_id=key, text=text) | TaskCommentEdited(comment_id=key, text=text):
+                case TaskCommented(comment_id=key, text=text):
+                    mine.setdefault(key, text)
+                case TaskCommentEdited(comment_id=key, text=text) if mine[key] is not None:
                     mine[key] = text
                 case TaskCommentDeleted(comment_id=key):
-                    del mine[key]
-        return said
+                    mine[key] = None
+        return {
+            task_id: {key: text for key, text in mine.items() if text is not None}
+            for task_id, mine in said.items()
+        }
 
     def until(self, moment: Moment | None) -> list[Folded]:
         """Return the outcomes of each stream's records up to the last one that happened by a moment."""
