@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import Unavailable
 from projections.generations import contents
-from projections.generations.contents import PARKED, WHOLE
+from projections.generations.contents import PARKED, WHOLE, LoadedFrom
 from projections.postgres.engines import first_line, open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import generations, load_progress
-from projections.read_models.registry import BY_NAME
+from projections.read_models.registry import BY_NAME, ReadModel
 
 _COPY = 'INSERT INTO "{new}".{table} ({columns}) SELECT {columns} FROM "{live}".{table}'
-_BEFORE = 'WHERE "offset" < (CAST(:firsts AS bigint[]))[partition + 1]'
+_BEFORE = 'WHERE "offset" < (CAST(:ends AS bigint[]))[partition + 1]'
 _NOTE = """
     UPDATE "{new}".load_progress AS l SET
         until = c.next_offset,
@@ -49,37 +49,43 @@ async def copy_live(url: str, control_schema: str, number: int) -> None:
 
 async def _copy_once(connection: AsyncConnection, control_schema: str, number: int) -> None:
     new = generation_schema(control_schema, number)
-    loaded = await contents.read(connection, new)
-    firsts = [min(offsets) for offsets in zip(*loaded.values(), strict=True)]
-    if len(loaded) == len(BY_NAME) and not any(firsts):
-        return
-    if not await _is_to_do(connection, new):
+    partitions = await _partitions_to_copy(connection, new)
+    kept = await _kept(connection, new, partitions)
+    if not partitions or not any(map(any, kept.values())):
         return
     live_number = select(func.max(generations.c.number)).where(generations.c.status == "live")
     live = generation_schema(control_schema, (await connection.execute(live_number)).scalar_one())
-    places = {"new": new, "live": live}
-    for name, read_model in BY_NAME.items():
-        for table in read_model.TABLES:
-            copy = _COPY.format(**places, table=table.name, columns=_columns(table))
-            if name not in loaded:
-                await connection.execute(text(copy))
-            elif any(firsts):
-                await connection.execute(text(f"{copy} {_BEFORE}"), {"firsts": firsts})
-    note = _NOTE.format(**places, parked=PARKED.format(schema=live))
-    await connection.execute(text(note), {"firsts": firsts or await _nothing(connection, new)})
+    for name, ends in kept.items():
+        if any(ends):
+            await _copy(connection, BY_NAME[name], ends, live, new)
+    firsts = [min(ends) for ends in zip(*kept.values(), strict=True)]
+    note = _NOTE.format(new=new, live=live, parked=PARKED.format(schema=live))
+    await connection.execute(text(note), {"firsts": firsts})
 
 
-async def _is_to_do(connection: AsyncConnection, schema: str) -> bool:
+async def _partitions_to_copy(connection: AsyncConnection, schema: str) -> int:
+    """Return the number of partitions of a generation that is loaded; 0 if its rows were copied before."""
     if not await connection.run_sync(lambda each: inspect(each).has_table(load_progress.name, schema)):
-        return False
-    copied = text(f'SELECT count(until) FROM "{schema}".load_progress')  # noqa: S608
-    return not (await connection.execute(copied)).scalar()
+        return 0
+    counts = text(f'SELECT count(*) AS partitions, count(until) AS copied FROM "{schema}".load_progress')  # noqa: S608
+    row = (await connection.execute(counts)).one()
+    return 0 if row.copied else int(row.partitions)
 
 
-async def _nothing(connection: AsyncConnection, schema: str) -> Sequence[int]:
-    """Return the first offsets of a generation that loads nothing."""
-    partitions = text(f'SELECT count(*) FROM "{schema}".load_progress')  # noqa: S608
-    return [WHOLE] * (await connection.execute(partitions)).scalar_one()
+async def _kept(connection: AsyncConnection, schema: str, partitions: int) -> LoadedFrom:
+    """Return the offset of each partition below which the rows of each read model are copied."""
+    loaded = await contents.read(connection, schema)
+    return {name: loaded.get(name, (WHOLE,) * partitions) for name in BY_NAME}
+
+
+async def _copy(
+    connection: AsyncConnection, read_model: ReadModel, ends: Sequence[int], live: str, new: str
+) -> None:
+    """Copy the rows of the records below these offsets; all rows, if they are not those of records."""
+    part, values = ("", {}) if min(ends) == WHOLE else (_BEFORE, {"ends": list(ends)})
+    for table in read_model.TABLES:
+        copy = _COPY.format(new=new, live=live, table=table.name, columns=_columns(table))
+        await connection.execute(text(f"{copy} {part}"), values)
 
 
 def _columns(table: Table) -> str:
