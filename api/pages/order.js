@@ -62,10 +62,8 @@ export class Order {
     const siblings = this.store.shownTasks().map((shown) => shown.task).filter((each) => each.id === task.id || areSiblings(each, task));
     const other = siblings[siblings.findIndex((each) => each.id === task.id) + step];
     if (!other || other.version === 0) return;
-    const { target } = event;
     // The highest rank is on top.
     void this.commands.move(task, other, step < 0 ? "after" : "before");
-    requestAnimationFrame(() => requestAnimationFrame(() => target instanceof HTMLElement && target.focus()));
   }
 }
 
