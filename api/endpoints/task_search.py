@@ -104,7 +104,7 @@ _ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
     key: TypeAdapter(tuple[Time, value, Text])  # type: ignore[valid-type]
     for key, value in {
         **{key: _value_type(order) for key, order in SORT_ORDERS.items()},
-        RELEVANCE: tuple[Literal["title", "rest"], Time],
+        RELEVANCE: tuple[Literal["title", "rest"], Literal["updated_at", "created_at"], Time],
     }.items()
 }
 """The types of the end of a page, by sort key."""

@@ -26,7 +26,7 @@ from projections.task_search.index_walk import Steps, Walk
 from projections.task_search.ordering import Order, Place, Portion
 from projections.task_search.sources import unchanged_since, versions_at
 
-NEWEST = Order("updated_at", descending=True)
+NEWEST, CREATED_LAST = Order("updated_at", descending=True), Order("created_at", descending=True)
 MOST_TASKS = 2**40
 """More tasks than there are: a lookup of all of them."""
 TIERS: tuple[Tier, ...] = ("title", "rest")
@@ -40,6 +40,10 @@ _NAMED_LISTS = f"""
         {POSITIONS_COLUMN}
     FROM lists {members.seen_by("$1", "lists.id")}
 """  # noqa: S608
+
+
+class TooMany(Exception):
+    """Error if more tasks would have to be sorted than wanted, because no index has them in order."""
 
 
 class NoSuchList(Exception):
@@ -71,15 +75,24 @@ async def lists_of(
 
 
 async def find(
-    connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
+    connection: Connection,
+    chosen: TaskFilter,
+    order: Order,
+    portion: Portion,
+    bounds: Bounds,
+    most: int = MOST_TASKS,
 ) -> list[Place]:
     """Return the places of the tasks in a portion of those that match.
 
-    The transaction of the connection begins with the settings of a walk.
+    The transaction of the connection begins with the settings of a walk. Raise `TooMany` if no index has the
+    order, and more than `most` match.
     """
     lookup = IndexLookup(chosen, order, portion, bounds) if chosen.can_be_looked_up else None
     if lookup is not None and not chosen.source.can_be_walked(order.key):
-        return await lookup.go(connection, MOST_TASKS) or []
+        gathered = await lookup.go(connection, most)
+        if gathered is None:
+            raise TooMany
+        return gathered
     if lookup is not None:
         if await lookup.is_promising(connection):
             gathered = await lookup.go(connection, bounds.gathered)
@@ -114,13 +127,14 @@ async def find_at(
     portion: Portion,
     bounds: Bounds,
     moment: Moment | None,
+    most: int = MOST_TASKS,
 ) -> list[Place]:
     """Return the same as of a moment: from tasks that are still the same, and from past versions."""
     if moment is None:
         return await find(connection, chosen, order, portion, bounds)
     found: list[Place] = []
     for source in (unchanged_since(moment), versions_at(moment)):
-        found += await find(connection, replace(chosen, source=source), order, portion, bounds)
+        found += await find(connection, replace(chosen, source=source), order, portion, bounds, most)
     return order.sorted(found)[: portion.size]
 
 
@@ -134,14 +148,24 @@ async def find_relevant(
 ) -> list[Place]:
     """Find the same, the most relevant first: tasks with all the words in their titles come first.
 
-    Within both groups the most recently changed come first. The value of a place is the tier and that time.
+    Within both groups the most recently changed come first. At a past moment, the last created come first if
+    more than `bounds.gathered` would have to be looked up. A place has the tier, the order and the time.
     """
     after, found = portion.after, list[Place]()
     for tier in TIERS[0 if after is None else TIERS.index(after.value[0]) :]:
-        start = Place(after.value[1], after.id) if after is not None and after.value[0] == tier else None
-        rest = Portion(start, portion.size - len(found))
-        places = await find_at(connection, replace(chosen, tier=tier), NEWEST, rest, bounds, moment)
-        found += [Place((tier, place.value), place.id) for place in places]
+        in_tier, size = replace(chosen, tier=tier), portion.size - len(found)
+        if after is not None and after.value[0] == tier:
+            _, key, time = after.value
+            order, rest = Order(key, descending=True), Portion(Place(time, after.id), size)
+            places = await find_at(connection, in_tier, order, rest, bounds, moment)
+        else:
+            order, rest = NEWEST, Portion(None, size)
+            try:
+                places = await find_at(connection, in_tier, order, rest, bounds, moment, bounds.gathered)
+            except TooMany:
+                order = CREATED_LAST
+                places = await find_at(connection, in_tier, order, rest, bounds, moment)
+        found += [Place((tier, order.key, place.value), place.id) for place in places]
         if len(found) == portion.size:
             break
     return found

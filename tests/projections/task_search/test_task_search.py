@@ -38,7 +38,7 @@ from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.postgres.database import Database
-from projections.postgres.periods import Clock, Moment
+from projections.postgres.periods import Moment
 from projections.projector import Projector
 from projections.queries.tasks import TaskQueries
 from projections.task_search.cost_limits import Bounds
@@ -149,6 +149,11 @@ class World:
         """Return the existing tasks, now or at a past moment."""
         states = {folded.raw.key: folded.after for folded in self.until(moment)}
         return [each for each in states.values() if isinstance(each, Task) and each.deleted_at is None]
+
+    def versions(self) -> dict[str, int]:
+        """Return the newest version of each task, also of deleted ones."""
+        states = {folded.raw.key: folded.after for folded in self.until(None)}
+        return {each.id: each.version for each in states.values() if isinstance(each, Task)}
 
     def comments(self, moment: Moment | None = None) -> dict[str, dict[str, str]]:
         """Return the existing comments by task, now or at a past moment."""
@@ -306,6 +311,11 @@ bounds = st.builds(
     abreast=st.sampled_from([1, 3, 32]),
 )
 orders = st.builds(Order, key=st.sampled_from(KEYS), descending=st.booleans())
+moments = st.builds(
+    lambda minutes, clock: Moment(START + timedelta(minutes=minutes), clock),
+    st.integers(-1_010, 6_000),
+    st.sampled_from(["event", "recorded"]),
+)
 
 
 async def pages(
@@ -359,14 +369,7 @@ async def test_pages_are_the_matching_tasks_in_order(
     assert found == finding.in_order(meant(world, parts), sort)
 
 
-@given(
-    parts=searches,
-    order=orders,
-    limit=st.sampled_from([7, 200]),
-    bounds=bounds,
-    minutes=st.integers(-1_010, 6_000),
-    clock=st.sampled_from(["event", "recorded"]),
-)
+@given(parts=searches, order=orders, limit=st.sampled_from([7, 200]), bounds=bounds, moment=moments)
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_pages_as_of_a_time_are_the_tasks_that_matched_then(
     world: World,
@@ -375,11 +378,9 @@ async def test_pages_as_of_a_time_are_the_tasks_that_matched_then(
     order: Order,
     limit: int,
     bounds: Bounds,
-    minutes: int,
-    clock: Clock,
+    moment: Moment,
 ) -> None:
     """By both clocks, also where they went back; with titles, lists, comments and all."""
-    moment = Moment(START + timedelta(minutes=minutes), clock)
     sort = f"{'-' * order.descending}{order.key}"
     found = await pages(TaskQueries(database.pool, bounds), text_of(parts), order, limit, moment)
     assert found == finding.in_order(meant(world, parts, moment), sort)
@@ -391,14 +392,16 @@ async def test_relevance_is_matches_in_the_title_then_latest_change(
     world: World, database: Database, parts: list[tuple[str, bool]], small: Bounds
 ) -> None:
     """All the words have to be in the title for that."""
-    fitting = meant(world, parts)
-    words = [part for part, _ in parts if not part.startswith("#")]
-    titled = [task for task in fitting if all(finding.says(task.title, word) for word in words)]
-    others = [task for task in fitting if task not in titled]
-    assert titled
-    assert others
-    expected = [*finding.in_order(titled, "-updated_at"), *finding.in_order(others, "-updated_at")]
+    tiers = tiers_of(meant(world, parts), [part for part, _ in parts if not part.startswith("#")])
+    assert all(tiers)
+    expected = [task_id for tier in tiers for task_id in finding.in_order(tier, "-updated_at")]
     assert await pages(TaskQueries(database.pool, small), text_of(parts), None, 9) == expected
+
+
+def tiers_of(tasks: Sequence[Task], words: Sequence[str]) -> tuple[list[Task], list[Task]]:
+    """Return the tasks with all words in their titles, and the others."""
+    titled = [task for task in tasks if all(finding.says(task.title, word) for word in words)]
+    return titled, [task for task in tasks if task not in titled]
 
 
 @given(
@@ -406,8 +409,7 @@ async def test_relevance_is_matches_in_the_title_then_latest_change(
     excluded=st.sampled_from([(), (("#a", True),), (("bread", True),)]),
     limit=st.sampled_from([7, 200]),
     bounds=bounds,
-    minutes=st.integers(-1_010, 6_000),
-    clock=st.sampled_from(["event", "recorded"]),
+    moment=moments,
 )
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_relevance_as_of_a_time_is_that_of_then(
@@ -417,16 +419,19 @@ async def test_relevance_as_of_a_time_is_that_of_then(
     excluded: tuple[tuple[str, bool], ...],
     limit: int,
     bounds: Bounds,
-    minutes: int,
-    clock: Clock,
+    moment: Moment,
 ) -> None:
-    """Tasks with all the words in their titles of then come first, by their last changes until then."""
-    moment = Moment(START + timedelta(minutes=minutes), clock)
+    """Tasks with all the words in their titles of then come first, by their last changes until then.
+
+    If too many of them have changed since, they come by their creation.
+    """
     parts = [*((word, False) for word in words), *excluded]
-    fitting = meant(world, parts, moment)
-    titled = [task for task in fitting if all(finding.says(task.title, word) for word in words)]
-    others = [task for task in fitting if task not in titled]
-    expected = [*finding.in_order(titled, "-updated_at"), *finding.in_order(others, "-updated_at")]
+    newest = world.versions()
+    expected: list[str] = []
+    for tier in tiers_of(meant(world, parts, moment), words):
+        changed = [task for task in tier if task.version < newest[task.id]]
+        key = "created_at" if len(changed) > bounds.gathered else "updated_at"
+        expected += finding.in_order(tier, f"-{key}")
     queries = TaskQueries(database.pool, bounds)
     assert await pages(queries, text_of(parts), None, limit, moment) == expected
 
