@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import groupby
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,9 +25,10 @@ from app.statistics.forecast import DEFAULT_SEED, forecast
 from app.statistics.report import Day, Durations, FlowBand, GroupBy, GroupSeries, OpenTask, Statistics
 from app.statistics.stages import categories
 from app.values import Category
-from projections.postgres.connections import Connection
+from projections.postgres.connections import Connection, Source
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.snapshots import positions_at, snapshot
+from projections.queries.costly_results import CostlyResults
 from projections.queries.statistics_sql import statement
 from projections.read_models.members import lists_of
 
@@ -34,6 +37,8 @@ OLDEST_SHOWN = 100
 TIMEOUT_S = 30
 MOST_AT_ONCE = 4
 """Statements at a time on a node: other requests need connections too."""
+COSTLY_CHANGES = 100_000
+"""From so many changes on a result is kept for a while: it takes PostgreSQL 0.7 s of processor time."""
 _LISTS = lists_of("$1")
 _SETTINGS = """
     SELECT list_id, stages, time_zone FROM list_settings
@@ -73,9 +78,12 @@ class Wanted:
 class StatisticsQueries:
     """The queries, on the live generation. They raise `Unavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, costly_changes: int = COSTLY_CHANGES, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._database = database
-        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._costly_changes = costly_changes
+        self._results = CostlyResults[Statistics](MOST_AT_ONCE, clock)
 
     async def of_user(self, user: str, wanted: Wanted, now: datetime) -> Statistics:
         """Return statistics of the user's lists, or of one of them. Raise `NoSuchList`, `Invalid`."""
@@ -87,23 +95,26 @@ class StatisticsQueries:
 
     async def _read(self, user: str | None, wanted: Wanted, now: datetime) -> Statistics:
         try:
-            async with (
-                asyncio.timeout(2 * TIMEOUT_S),
-                self._turns,
-                snapshot(self._database.pool, f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'") as connection,
-            ):
-                lists = await _lists(connection, user, wanted.list_id)
-                return await _statistics(connection, lists, wanted, now)
+            async with asyncio.timeout(2 * TIMEOUT_S):
+                lists = await _lists(self._database.pool, user, wanted.list_id)
+                compute = partial(self._compute, lists, wanted, now)
+                return await self._results.answer((tuple(lists), wanted), compute)
         except asyncpg.QueryCanceledError as error:
             raise Unavailable(f"the statistics were not computed within {TIMEOUT_S} s") from error
         except DATABASE_UNAVAILABLE as error:
             raise Unavailable("the database is unavailable") from error
 
+    async def _compute(self, lists: Sequence[str], wanted: Wanted, now: datetime) -> tuple[Statistics, bool]:
+        timeout = f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'"
+        async with snapshot(self._database.pool, timeout) as connection:
+            result, changes = await _statistics(connection, lists, wanted, now)
+        return result, changes >= self._costly_changes
 
-async def _lists(connection: Connection, user: str | None, list_id: str | None) -> list[str]:
+
+async def _lists(source: Source, user: str | None, list_id: str | None) -> list[str]:
     if user is None:
         return [] if list_id is None else [list_id]
-    seen = [row["list_id"] for row in await connection.fetch(_LISTS, user)]
+    seen = [row["list_id"] for row in await source.fetch(_LISTS, user)]
     if list_id is None:
         return sorted(seen)
     if list_id not in seen:
@@ -138,7 +149,8 @@ async def _settings(connection: Connection, lists: Sequence[str], wanted: Wanted
 
 async def _statistics(
     connection: Connection, lists: Sequence[str], wanted: Wanted, now: datetime
-) -> Statistics:
+) -> tuple[Statistics, int]:
+    """Return the statistics of lists, and the number of changes that were read."""
     moment = wanted.moment(now)
     settings = await _settings(connection, lists, wanted)
     days = days_between(wanted.first, wanted.last, settings.zone, moment)
@@ -159,7 +171,7 @@ async def _statistics(
     shown = _days(days, found)
     groups, left_out = _groups(days, found) if wanted.group_by else ((), 0)
     remaining = wanted.forecast if wanted.forecast is not None else found["open_count"]
-    return Statistics(
+    result = Statistics(
         list_id=wanted.list_id,
         time_zone=settings.zone.key,
         at=moment.astimezone(UTC),
@@ -178,6 +190,7 @@ async def _statistics(
         groups_left_out=left_out,
         positions=positions_to_json(await positions_at(connection)),
     )
+    return result, found["changes"]
 
 
 def _days(days: Days, found: Mapping[str, Any]) -> list[Day]:

@@ -113,7 +113,8 @@ def statement(group_by: GroupBy | None) -> str:
             {_durations("finish", "greatest(lead_s, 0)")} AS lead_time,
             {_durations("finish", "greatest(cycle_s, 0)")} AS cycle_time,
             {_durations("open", "greatest(extract(epoch FROM $8 - created_at)::float, 0)")} AS age,
-            (SELECT to_json(count(*)) FROM open) AS open_count
+            (SELECT to_json(count(*)) FROM open) AS open_count,
+            (SELECT to_json(count(*)) FROM spell) AS changes
     """  # noqa: S608
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -324,3 +325,26 @@ async def test_lists_of_others_are_not_found(site: Site) -> None:
         await site.queries.of_user("somebody else", Wanted(list_id), NOW)
     nothing = await site.queries.of_user("somebody else", Wanted(), NOW)
     assert (nothing.list_id, nothing.time_zone, nothing.days[-1].scope) == (None, "UTC", 0)
+
+
+async def test_costly_statistics_answer_again_for_four_times_as_long_as_they_took(site: Site) -> None:
+    """Whoever asks; those of fewer changes, and other questions, are computed at once."""
+    user, list_id = await one_list(site)
+    site.versions = {f"list:{list_id}": 1}
+    await site.write(f"task:{uuid4()}", TaskCreated(list_id, "One"), NOW, user)
+    await site.project()
+    ticks = count()
+    queries = StatisticsQueries(site.database, 1, lambda: float(next(ticks)))
+    first = await queries.of_user(user, Wanted(list_id), NOW)
+    await site.write(f"task:{uuid4()}", TaskCreated(list_id, "Two"), NOW, user)
+    await site.project()
+    assert first.days[-1].open == 1
+    assert await queries.of_list(list_id, NOW) is first
+    with pytest.raises(NoSuchList):
+        await queries.of_user("somebody else", Wanted(list_id), NOW)
+    assert (await queries.of_user(user, Wanted(list_id, seed=2), NOW)).days[-1].open == 2
+    for _ in range(9):
+        next(ticks)
+    assert (await queries.of_user(user, Wanted(list_id), NOW)).days[-1].open == 2
+    rarely = StatisticsQueries(site.database, 3)
+    assert await rarely.of_list(list_id, NOW) is not await rarely.of_list(list_id, NOW)
