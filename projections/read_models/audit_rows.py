@@ -106,7 +106,7 @@ def event_and_shown(row: asyncpg.Record) -> tuple[RecordedEvent, bytes]:
 def state_from_row(row: asyncpg.Record) -> bytes | None:
     """Return the JSON of the state in a row with `stream` and `state_columns`."""
     packed = row["state"]
-    return None if packed is None else unpack(packed, row["stream"], row["list_id"])
+    return None if packed is None else unpack(packed, StreamId(row["stream"]), row["list_id"])
 
 
 def _event(row: asyncpg.Record, state: bytes | None) -> RecordedEvent:

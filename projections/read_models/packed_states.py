@@ -13,6 +13,8 @@ from importlib.resources import files
 import zstandard
 from zstandard import FORMAT_ZSTD1_MAGICLESS, ZstdCompressionDict, ZstdCompressionParameters
 
+from app.stream_ids import StreamId
+
 DICTIONARY_FILE = "states.dictionary"
 LEVEL = 3
 """A level that searches longer saves two bytes of a state, and takes four times as long."""
@@ -37,7 +39,7 @@ class _Codec(threading.local):
 _CODEC = _Codec()
 
 
-def pack(state: bytes, stream: str, list_id: str | None) -> bytes:
+def pack(state: bytes, stream: StreamId, list_id: str | None) -> bytes:
     """Return the bytes of a state in a row with this stream and this list."""
     head = _head(stream, list_id)
     if not state.startswith(head):
@@ -45,15 +47,14 @@ def pack(state: bytes, stream: str, list_id: str | None) -> bytes:
     return PACKED + _CODEC.compress(state[len(head) :])
 
 
-def unpack(packed: bytes, stream: str, list_id: str | None) -> bytes:
+def unpack(packed: bytes, stream: StreamId, list_id: str | None) -> bytes:
     """Return the state in a row with this stream and this list, as JSON."""
     if packed.startswith(PLAIN):
         return packed[1:]
     return _head(stream, list_id) + _CODEC.decompress(packed[1:])
 
 
-def _head(stream: str, list_id: str | None) -> bytes:
+def _head(stream: StreamId, list_id: str | None) -> bytes:
     """Return how the JSON of a state begins, if its ids need no escapes."""
-    kind, _, key = stream.partition(":")
-    of_list = f'"list_id":"{list_id}",' if list_id is not None and kind == "task" else ""
-    return f'{{"id":"{key}",{of_list}'.encode()
+    of_list = f'"list_id":"{list_id}",' if list_id is not None and stream.kind == "task" else ""
+    return f'{{"id":"{stream.key}",{of_list}'.encode()

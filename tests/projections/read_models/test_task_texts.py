@@ -48,7 +48,7 @@ async def shared_database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.mark.parametrize("at_once", [1, 3, len(HISTORY)])
 async def test_past_comments_are_those_that_there_were(shared_database: Database, at_once: int) -> None:
-    """Whether their events are projected together or one by one."""
+    """One by one, or with their events projected together."""
     database = await emptied(shared_database)
     log = MemoryEventLog(1, lambda: START)
     projector = Projector(database, log.read, None)
