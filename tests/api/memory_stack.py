@@ -426,7 +426,7 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
         trees=TreeQueries(reading),
-        tree_heads=TreeHeadQueries(Database(reading, LiveGeneration("t", 1, [1]), "t")),
+        tree_heads=TreeHeadQueries(Database(reading, LiveGeneration("t", 1, 1), "t")),
         tree_head_topic=TreeHeadTopic(settings),
         dead_letters=DeadLetterQueries(reading),
         workers=Workers(Database(reading, LiveGeneration("t", 1, 1), "t")),
