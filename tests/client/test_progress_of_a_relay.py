@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.positions import Position, positions_from_json, positions_to_json
 from tasktape_client.progress import Progress
-from tests.api.relay.test_hub_properties import Story, _check, _run_story, joining_steps, steps
+from tests.api.hub_stories import Story, check, joining_steps, run_story, steps
 from tests.api.relay_world import Client, Node
 from tests.thoroughness import examples
 
@@ -61,8 +61,8 @@ def story(ring: int) -> Story:
 def test_each_update_is_delivered_once_and_in_order(history: list[Any], ring: int) -> None:
     """Despite late and repeated updates, slow queries, lost connections and new lists."""
     shown = story(ring)
-    asyncio.run(_run_story(shown, history))
-    _check(shown)
+    asyncio.run(run_story(shown, history))
+    check(shown)
 
 
 JOINED = [
@@ -82,5 +82,5 @@ JOINED = [
 def test_new_list_is_delivered_completely_and_once(history: list[Any], ring: int) -> None:
     """Also if a connection is lost during its delivery, or before the update of the join."""
     shown = story(ring)
-    asyncio.run(_run_story(shown, history))
-    _check(shown)
+    asyncio.run(run_story(shown, history))
+    check(shown)

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from tests.api.http_client import SECRET, client_of
 from tests.api.memory_stack import World, dependencies_on
-from tests.api.test_http import SECRET, client_of
 
 PAGES = Path(__file__).parents[3] / "api" / "pages"
 

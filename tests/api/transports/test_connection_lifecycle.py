@@ -34,7 +34,7 @@ from tests.api.event_client import EventReader, events
 from tests.api.relay.test_hub_sockets import ending, receive
 from tests.api.relay_world import NOW, Node, World, task_update
 from tests.api.serving import Everyone, serving
-from tests.api.transports.socket_io.test_server import Client, opened
+from tests.api.socket_io_client import Client, opened
 from tests.sources import modules
 from tests.waiting import eventually
 

@@ -20,7 +20,7 @@ from app.tasks.events import TaskCreated, TaskEdited
 from tests.api.event_client import EventReader
 from tests.api.relay.test_hub_sockets import receive
 from tests.api.relay_world import list_update
-from tests.api.transports.socket_io.test_server import Client, opened
+from tests.api.socket_io_client import Client, opened
 from tests.api.transports.test_connection_lifecycle import LIST, TASK, TRANSPORTS, Served, served
 from tests.folding import fold_log
 from tests.spec import START, raw_of, record_of

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from api.protocol.frames import EncodedMessage, MessageBatch
 from api.transports.sse.encoder import EVENT, EventText
 from app.positions import Position, format_positions, parse_positions
-from tests.api.relay import test_hub_properties as hub
+from tests.api import hub_stories as hub
 from tests.api.relay_world import Client, Node
 from tests.thoroughness import examples
 
@@ -106,8 +106,8 @@ def test_interrupted_stream_keeps_joined_lists_complete(history: list[Any], ring
 def _check(history: list[Any], ring: int) -> None:
     story = hub.Story(ring)
     story.clients = [Reader("ann"), Reader("ann")]
-    asyncio.run(hub._run_story(story, history))
-    hub._check(story)
+    asyncio.run(hub.run_story(story, history))
+    hub.check(story)
 
 
 def test_line_ends_of_a_message_do_not_end_the_event() -> None:
