@@ -7,6 +7,8 @@ the token of the signed-in user, a search, and links to schemas.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -20,8 +22,9 @@ FOLDER = Path(__file__).parent
 FILES = ("swagger/swagger-ui-bundle.js", "swagger/swagger-ui.css", "docs.js", "docs.css")
 
 
-def docs_routes() -> list[BaseRoute]:
-    """Return the routes; their contents are generated once."""
+@cache
+def docs_routes() -> Sequence[BaseRoute]:
+    """Return the routes; their contents, which depend on the code alone, are generated once."""
     texts = {path.name: path.read_bytes() for path in (FOLDER / name for name in FILES)}
     version = digest(b"".join(digest(text).encode() for text in texts.values()))
     page = (FOLDER / "index.html").read_bytes().replace(b'"/docs/', b'"/docs/%s/' % version.encode())
