@@ -38,11 +38,23 @@ test: system-packages check ## Install what tests need, then run all checks and 
 
 .PHONY: check
 check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, generated files, schemas of events
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync check-types check-code check-page check-imports check-generated
+
+.PHONY: check-types check-code check-page check-imports check-generated
+check-types:
+	$(BIN)/mypy
+
+check-code:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+
+check-page:
 	$(NODE_BIN)/tsc --project api/pages
+
+check-imports:
+	$(BIN)/lint-imports
+
+check-generated:
 	$(BIN)/python -m api.contract.openapi --check
 	$(BIN)/python -m api.contract.asyncapi --check
 	$(BIN)/python -m api.contract.typescript --check
