@@ -1,8 +1,9 @@
 """Fork servers for `tasktape`: imports are done once, and each run is a process forked from there.
 
-`python -m tests.fork_server SOCKET MODULE…` imports the modules and serves runs at a Unix socket. A run has
-the arguments, environment, streams, exit status and signals of a process of its own, without the second that
-its imports take. Tests of imports, terminals and closed streams start real processes.
+`python -m tests.fork_server SOCKET MODULE…` imports the modules, calls the function of `module:function` for
+its kept result, and serves runs at a Unix socket. A run has the arguments, environment, streams, exit status
+and signals of a process of its own, without the second that its imports take. Shells run the `program`. Tests
+of imports and closed streams start real processes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -36,7 +38,8 @@ COMMAND_LINE = (
     *(f"tasktape.cli.{name}" for name in ("activity", "bulk", "comments", "completion", "dead_letters")),
     *(f"tasktape.cli.{name}" for name in ("lists", "members", "moves", "notifications", "search", "tasks")),
 )
-API = ("tasktape.cli.run", "api.server", "websockets.server", *ASYNC)
+# The documents of the API take longer to generate than anything else in its start.
+API = ("tasktape.cli.run", "api.server", "websockets.server", "api.docs:docs_routes", *ASYNC)
 # Of Faust, those that it imports when an application is made and started.
 WORKER = (
     *("tasktape.cli.worker", "streams.worker", "streams.migrate"),
@@ -46,12 +49,23 @@ WORKER = (
 )
 
 
+PROGRAM = Path(__file__).with_name("forked_program.py")
+
+
 class ForkServer:
     """A process that runs `tasktape` with these modules imported."""
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="tasktape-fork-")
         self.address = f"{self.folder.name}/socket"
+        self.programs = Path(self.folder.name) / "bin"
+        """The folder of a program that is named like the real one, for shells and `subprocess`."""
+        self.programs.mkdir()
+        file = self.programs / "tasktape"
+        command = shlex.join((sys.executable, "-IS", str(PROGRAM), self.address))
+        file.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        file.chmod(0o755)
+        self.program = str(file)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fork_server", self.address, *modules],
             stdin=subprocess.PIPE,  # it ends with this process, and then the server does
@@ -67,7 +81,7 @@ class ForkServer:
     ) -> tuple[int, str, str]:
         """Run `tasktape` and return its exit status, output and errors."""
         reader, writer = await asyncio.open_unix_connection(self.address, limit=2**30)
-        writer.write(_line(arguments, dict(environment), str(Path.cwd()), stdin, None))
+        writer.write(_line(arguments, dict(environment), str(Path.cwd()), stdin, None, None))
         await reader.readline()
         status, out, err = json.loads(await reader.readline())
         writer.close()
@@ -77,7 +91,7 @@ class ForkServer:
         """Start `tasktape` in a session of its own, with its output in a file."""
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(self.address)
-        connection.sendall(_line(arguments, dict(environment), str(Path.cwd()), "", str(log)))
+        connection.sendall(_line(arguments, dict(environment), str(Path.cwd()), "", str(log), None))
         return ForkedProcess(connection)
 
     def stop(self) -> None:
@@ -143,8 +157,11 @@ def fork_server(modules: tuple[str, ...]) -> ForkServer:
 
 def main(address: str, *modules: str) -> None:
     """Serve runs until the standard input ends."""
-    for module in modules:
-        import_module(module)
+    for name in modules:
+        module, _, function = name.partition(":")
+        imported = import_module(module)
+        if function:
+            getattr(imported, function)()
     gc.freeze()  # else each run would look through all of these objects, several times at its end
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
@@ -165,8 +182,8 @@ def main(address: str, *modules: str) -> None:
 def _handle(connection: socket.socket) -> None:
     """Run one request in a process of its own, and send its pid and its result."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with connection.makefile("rb") as requests:
-        arguments, environment, folder, stdin, log = json.loads(requests.readline())
+    request, given = _request(connection)
+    arguments, environment, folder, stdin, log, umask = json.loads(request)
     source, sink = os.pipe()
     parent_pid = os.getpid()
     with _output(log) as out, _output(log) as err:
@@ -178,16 +195,31 @@ def _handle(connection: socket.socket) -> None:
                 os.setsid()
             die_with_parent(signal.SIGKILL, parent_pid)
             os.chdir(folder)
-            _execute(arguments, environment, source, out.fileno(), err.fileno())
-        os.close(source)
+            if umask is not None:
+                os.umask(umask)
+            for number, stream in enumerate(given or (source, out.fileno(), err.fileno())):
+                os.dup2(stream, number)
+            for number in given:
+                os.close(number)
+            _execute(arguments, environment)
+        for number in (source, *given):
+            os.close(number)
         connection.sendall(_line(pid))
         with suppress(BrokenPipeError), os.fdopen(sink, "wb") as pipe:
             pipe.write(stdin.encode())
         _, status = os.waitpid(pid, 0)
-        texts = [] if log else [_text(out), _text(err)]
+        texts = [] if log or given else [_text(out), _text(err)]
         with suppress(BrokenPipeError):
             connection.sendall(_line(os.waitstatus_to_exitcode(status), *texts))
     os._exit(0)
+
+
+def _request(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a line, and the streams that came with its beginning."""
+    line, given, _, _ = socket.recv_fds(connection, 2**16, 3)
+    while not line.endswith(b"\n"):
+        line += connection.recv(2**16)
+    return line, given
 
 
 @contextmanager
@@ -196,9 +228,7 @@ def _output(log: str | None) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _execute(arguments: list[str], environment: dict[str, str], *streams: int) -> NoReturn:
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+def _execute(arguments: list[str], environment: dict[str, str]) -> NoReturn:
     os.environ.clear()
     os.environ.update(environment)
     tzset()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import jwt
@@ -12,6 +11,7 @@ import pytest
 
 from app.settings import BadSettings
 from tasktape.secret_files import MAX_BYTES, with_secret_files
+from tests.fork_server import COMMAND_LINE, fork_server
 
 SECRET = "0a" * 32
 
@@ -50,7 +50,7 @@ def test_file_without_text_is_refused(file: Path, content: bytes) -> None:
 def test_missing_file_is_one_line_in_every_verb_that_reads_it(tmp_path: Path, verb: str) -> None:
     arguments = ["--user", "alice"] if verb == "token" else []
     done = subprocess.run(
-        [sys.executable, "-m", "tasktape", verb, *arguments],
+        [fork_server(COMMAND_LINE).program, verb, *arguments],
         env={**os.environ, "JWT_SECRET_FILE": str(tmp_path / "none"), "TASKTAPE_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -64,7 +64,7 @@ def test_missing_file_is_one_line_in_every_verb_that_reads_it(tmp_path: Path, ve
 
 def test_token_is_signed_with_the_secret_of_the_file(tmp_path: Path, file: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tasktape", "token", "--user", "alice"],
+        [fork_server(COMMAND_LINE).program, "token", "--user", "alice"],
         env={**os.environ, "JWT_SECRET_FILE": str(file), "TASKTAPE_DATA": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-COMMAND = (sys.executable, "-m", "tasktape")
+from tests.fork_server import COMMAND_LINE, fork_server
 
 
 def run(*arguments: str, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a verb without a running instance."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")}
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [fork_server(COMMAND_LINE).program, *arguments],
         env=kept | {"TASKTAPE_DATA": str(data)} | environment,
         capture_output=True,
         text=True,
@@ -71,9 +70,7 @@ def test_verbs_and_options_are_completed_without_a_server(tmp_path: Path) -> Non
 
 def test_bash_completes_with_the_printed_function(tmp_path: Path) -> None:
     """Called as bash calls it."""
-    program = tmp_path / "tasktape"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tasktape "$@"\n')
-    program.chmod(0o755)
+    folder = fork_server(COMMAND_LINE).programs
     script = (
         'eval "$(tasktape completion bash)"; complete -p tasktape;'
         " COMP_WORDS=(tasktape lists re); COMP_CWORD=2; _tasktape_completion tasktape;"
@@ -81,8 +78,7 @@ def test_bash_completes_with_the_printed_function(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         ["bash", "-c", script],
-        env=os.environ
-        | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TASKTAPE_DATA": str(tmp_path / "data")},
+        env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "TASKTAPE_DATA": str(tmp_path / "data")},
         capture_output=True,
         text=True,
         timeout=120,

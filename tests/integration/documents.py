@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 from uuid import uuid4
 
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.integration.stack import SECRET, Stack
 from tests.ports import free_port
 
@@ -18,6 +19,12 @@ ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
 LIMIT_S = 600
 """More than a busy machine needs for the dozens of processes of a page."""
+
+
+def search_path() -> str:
+    """Return a path with a `tasktape` that a fork server runs, before our other programs."""
+    ours = fork_server(COMMAND_LINE).programs
+    return os.pathsep.join((str(ours), str(BIN), os.environ["PATH"]))
 
 
 def blocks(document: str, heading: str | None = None, language: str = "sh") -> list[str]:
@@ -45,7 +52,7 @@ class Home:
         }
         self.environment = inherited | {
             "HOME": str(folder),
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PATH": search_path(),
             "PORT": self.ports["8000"],
             # What is fetched once for a machine is not fetched for each test.
             "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
@@ -90,7 +97,7 @@ class Reader:
         self.folder = folder
         self.user = f"alice-{uuid4().hex[:8]}"
         self.environment = {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PATH": search_path(),
             "HOME": str(folder),
             "LOGNAME": self.user,
             "JWT_SECRET": SECRET,

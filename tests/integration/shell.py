@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,7 +31,7 @@ class Shell:
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start a verb."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tasktape", *arguments),
+            *(fork_server(COMMAND_LINE).program, *arguments),
             env=self.environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
-import sys
 from collections.abc import Mapping
+
+from tests.fork_server import COMMAND_LINE, fork_server
 
 
 async def shown_in_terminal(
@@ -16,7 +17,7 @@ async def shown_in_terminal(
     ours, theirs = pty.openpty()
     size = {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tasktape", *arguments),
+        *(fork_server(COMMAND_LINE).program, *arguments),
         env={**environment, **size},
         stdin=theirs,
         stdout=theirs,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.integration.shell import LIMIT_S, Shell
 from tests.integration.stack import Stack
 
@@ -76,19 +76,17 @@ async def test_completion_without_a_server_is_empty_and_silent(shell: Shell) -> 
     assert await complete(shell, "done", "abc") == []
 
 
-async def test_bash_inserts_a_name_as_one_word(shell: Shell, tmp_path: Path) -> None:
+async def test_bash_inserts_a_name_as_one_word(shell: Shell) -> None:
     """With the function that `tasktape completion bash` prints, called as bash calls it."""
     await shell.works("lists", "create", "Guest room")
-    program = tmp_path / "tasktape"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tasktape "$@"\n')
-    program.chmod(0o755)
+    folder = fork_server(COMMAND_LINE).programs
     script = (
         'eval "$(tasktape completion bash)"; COMP_WORDS=(tasktape list --list Gu); COMP_CWORD=3;'
         ' _tasktape_completion tasktape; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", script),
-        env=shell.environment | {"PATH": f"{tmp_path}:{shell.environment['PATH']}"},
+        env=shell.environment | {"PATH": f"{folder}:{shell.environment['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -11,7 +11,6 @@ import asyncio
 import gzip
 import json
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from app.log.records import RawRecord, source_of
 from app.settings import Settings
 from benchmarks.incidents import traces, write_xes
 from streams.event_log import KafkaEventLog
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.integration.incident_replay import CheckedReplay
 from tests.integration.stack import Stack
 from tests.integration.statistics_by_pandas import (
@@ -75,7 +75,7 @@ def run_import(stack: Stack, user: str, file: Path) -> dict[str, Any]:
     """Import a file as a user does, and return the output."""
     environment = stack.environment | {"TASKTAPE_URL": stack.urls[0], "TASKTAPE_TOKEN": stack.token(user)}
     done = subprocess.run(
-        [sys.executable, "-m", "tasktape", "import", str(file), "--json"],
+        [fork_server(COMMAND_LINE).program, "import", str(file), "--json"],
         env=environment,
         capture_output=True,
         text=True,

@@ -7,7 +7,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import httpx
 import pytest
 
 from benchmarks.incidents import traces, write_xes
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.integration.stack import Stack
 from tests.integration.xes_by_another_route import cases
 from tests.ports import free_port
@@ -41,7 +41,7 @@ class User:
             "TASKTAPE_TOKEN": self.stack.token(self.name),
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "tasktape", "import", str(file), *options],
+            [fork_server(COMMAND_LINE).program, "import", str(file), *options],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -229,7 +229,7 @@ def test_wrong_usage_is_status_2(running_stack: Stack, arguments: list[str]) -> 
     """For example a missing file."""
     environment = running_stack.environment | {"TASKTAPE_URL": running_stack.urls[0], "TASKTAPE_TOKEN": "x"}
     done = subprocess.run(
-        [sys.executable, "-m", "tasktape", "import", *arguments],
+        [fork_server(COMMAND_LINE).program, "import", *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -250,7 +250,7 @@ def test_terminal_shows_a_progress_bar(running_stack: Stack, log: Path) -> None:
         "TERM": "xterm",
     }
     started = subprocess.Popen(
-        [sys.executable, "-m", "tasktape", "import", str(log)],
+        [fork_server(COMMAND_LINE).program, "import", str(log)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=theirs,

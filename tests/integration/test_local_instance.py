@@ -20,6 +20,7 @@ from tasktape.local.data_dir import DataDir
 from tasktape.local.ports import pick_ports
 from tasktape.local.processes import Identity
 from tasktape.local.running import status
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.waiting import LIMIT_S, eventually_sync
 
 INSTANCE = Path(__file__).parents[1] / "local" / "instance.py"
@@ -60,7 +61,7 @@ class Instance:
         return {process["name"]: process["pid"] for process in self.status()["processes"] if process["pid"]}
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tasktape", *arguments, "--data", str(self.data.root)]
+        command = [fork_server(COMMAND_LINE).program, *arguments, "--data", str(self.data.root)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

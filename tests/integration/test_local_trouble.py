@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tasktape.local.causes import find_causes
 from tasktape.local.data_dir import DataDir
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.ports import free_port
 from tests.waiting import eventually_sync
 
@@ -34,7 +34,7 @@ class Local:
         self._env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
-        command = [sys.executable, "-m", "tasktape", *arguments, "--data", str(self.data)]
+        command = [fork_server(COMMAND_LINE).program, *arguments, "--data", str(self.data)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=200, check=False, env=self._env
         )

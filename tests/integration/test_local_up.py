@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tasktape.local.ports import LOOPBACK, pick_ports
+from tests.fork_server import COMMAND_LINE, fork_server
 
 FOREIGN = ("KAFKA_BROKERS", "DATABASE_URL", "JWT_SECRET", "TASKTAPE_TOKEN", "TASKTAPE_DATA")
 
@@ -28,7 +28,7 @@ class CommandLine:
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         env["LOG_FORMAT"] = "json"
-        command = [sys.executable, "-m", "tasktape", *arguments, "--data", str(self.data)]
+        command = [fork_server(COMMAND_LINE).program, *arguments, "--data", str(self.data)]
         return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=env)
 
 

@@ -16,6 +16,7 @@ from typing import IO
 import pytest
 
 from tasktape.local.ports import pick_ports
+from tests.integration.documents import search_path
 from tests.waiting import eventually_sync
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,7 +36,7 @@ class Shell:
         self.port = pick_ports(folder / "ports.json", ("api",))["api"]
         self.folder = folder
         self._environment = inherited | {
-            "PATH": f"{PROGRAM}{os.pathsep}{os.environ['PATH']}",
+            "PATH": search_path(),
             "TASKTAPE_DATA": str(folder / "data"),
             "PORT": str(self.port),
         }
