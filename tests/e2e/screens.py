@@ -93,7 +93,8 @@ class Screens:
 
     async def visit(self, url: str, **context: Any) -> Screen:
         """Open a URL."""
-        opened = await self._browser.new_context(**context)
+        # An animation without an end keeps a core busy on each screen that is open.
+        opened = await self._browser.new_context(reduced_motion="reduce", **context)
         opened.set_default_timeout(LIMIT_MS)
         self._contexts.append(opened)
         page = await opened.new_page()

@@ -34,7 +34,7 @@ async def test_browser_reconnects_and_misses_nothing(stack: Stack, browser: Brow
     url = stack.urls.pop()
     context = await browser.new_context()
     page = await context.new_page()
-    await page.goto(f"{url}/docs")
+    await page.goto(f"{url}/healthz")
     await page.evaluate(FOLLOW, stack.token(user))
 
     async def seen() -> list[int]:
