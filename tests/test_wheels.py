@@ -105,7 +105,7 @@ async def test_client_wheel_works_next_to_another_app_package(
 ) -> None:
     wheel = wheels["tasktape-client"]
     environment = Environment.with_requirements(tmp_path / "venv", requirements_of(wheel))
-    environment.pip("install", "--no-index", str(wheel))
+    environment.pip("install", "--no-compile", "--no-index", str(wheel))
     environment.pip("check")
     url, token = running_stack.urls[0], running_stack.token("user-of-the-wheel")
     printed = await asyncio.to_thread(environment.run, "python", "use_client.py", url, token, folder=project)
@@ -117,7 +117,8 @@ def test_server_wheel_works_next_to_another_app_package(
 ) -> None:
     wheel = wheels["tasktape"]
     environment = Environment.with_requirements(tmp_path / "venv", requirements_of(wheel))
-    environment.pip("install", "--no-index", "--find-links", str(wheel.parent), "tasktape")
+    found_there = ("--no-index", "--find-links", str(wheel.parent))
+    environment.pip("install", "--no-compile", *found_there, "tasktape")
     environment.pip("check")
     assert environment.run("tasktape", "--version", folder=project) == f"tasktape {VERSION}\n"
     assert "Usage: tasktape" in environment.run("tasktape", "--help", folder=project)

@@ -160,7 +160,8 @@ async def test_asynchronous_command_has_a_url_to_poll(running_stack: Stack) -> N
         assert outcome.json()["event"]["changes"]["title"] == [None, "Later"]
         assert (await stranger.get(where)).status_code == 404
         assert (await client.get("/api/outcomes/0:99999999")).status_code == 404
-        beyond = await client.get("/api/tasks", headers={"Tasktape-Position": "0:99999999"})
+        at_once = {"Tasktape-Position": "0:99999999", "Prefer": "wait=0"}
+        beyond = await client.get("/api/tasks", headers=at_once)
         assert (beyond.status_code, beyond.json()["code"]) == (400, "malformed")
 
 

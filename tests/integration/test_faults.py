@@ -326,9 +326,9 @@ async def test_worker_stops_on_request_while_the_broker_is_unavailable(
         worker.kill()
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
-async def test_postgres_unavailable_for_fifteen_seconds(
-    how: str, kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path
+@pytest.mark.parametrize(("how", "seconds"), [("stopped", 15), ("killed", 3)])
+async def test_postgres_unavailable_for_seconds(
+    how: str, seconds: int, kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     place = await new_place(kafka_brokers, own_postgres.url)
     worker = WorkerProcess(place, tmp_path)
@@ -340,7 +340,7 @@ async def test_postgres_unavailable_for_fifteen_seconds(
                 os.kill(own_postgres.pid, signal.SIGKILL)
             own_postgres.stop()
             load.allow(2000)
-            await asyncio.wait({load.task}, timeout=15)
+            await asyncio.wait({load.task}, timeout=seconds)
             assert not load.task.done()
             assert own_postgres.start() == place.database_url
         await wait_until_projected(place)
