@@ -34,11 +34,20 @@ _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A verified caller; `expires_at` is in seconds since the epoch."""
+    """A verified caller; `expires_at` is in seconds since the epoch.
+
+    An auditor reads the whole audit, as an administrator does, but gives no commands.
+    """
 
     user: str
     admin: bool
     expires_at: float
+    auditor: bool = False
+
+    @property
+    def sees_all(self) -> bool:
+        """Return whether the caller sees all events of the audit."""
+        return self.admin or self.auditor
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +202,12 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
         user = user_name(subject if isinstance(subject, str) else "")
     except ValueError as error:
         raise Unauthenticated(f"the token's subject is not a usable user name: it {error}") from None
-    return Identity(user=user, admin=claims.get("admin") is True, expires_at=float(claims["exp"]))
+    return Identity(
+        user=user,
+        admin=claims.get("admin") is True,
+        expires_at=float(claims["exp"]),
+        auditor=claims.get("auditor") is True,
+    )
 
 
 def _reason(error: jwt.PyJWTError) -> str:

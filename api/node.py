@@ -16,6 +16,7 @@ import uuid_utils
 from api.auth import Identity, Verifier
 from api.broadcast.signals_backend import KafkaSignals
 from api.broadcast.updates_backend import KafkaUpdates
+from api.commands.access_records import LoggedAccess
 from api.commands.handler import CommandHandler
 from api.commands.inboxes import Inboxes
 from api.commands.list_copies import ListCopies
@@ -49,6 +50,7 @@ from projections.postgres.advisory_locks import open_advisory_locks
 from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
+from projections.queries.audit_events import AuditEvents
 from projections.queries.decisions import CommandQueries
 from projections.queries.list_contents import ListContents
 from projections.queries.missed_updates import AuditHistory
@@ -98,7 +100,8 @@ class InboxEnsuringVerifier:
     async def verify(self, token: str) -> Identity:
         """See `Verifier.verify`."""
         identity = await self.verifier.verify(token)
-        await self.inboxes.ensure(identity.user)
+        if not identity.auditor:
+            await self.inboxes.ensure(identity.user)
         return identity
 
 
@@ -172,9 +175,14 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             past_lists=PastListQueries(database.pool),
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
+<<<<<<< HEAD
             trees=TreeQueries(database.pool),
             tree_heads=TreeHeadQueries(database),
             tree_head_topic=tree_head_topic,
+=======
+            audit_events=AuditEvents(database.pool),
+            access=LoggedAccess(commands, now),
+>>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
             dead_letters=DeadLetterQueries(database.pool),
             workers=Workers(database),
             missing_tables=partial(missing_tables, database),

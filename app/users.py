@@ -14,10 +14,12 @@ from typing import Annotated, ClassVar, assert_never
 
 from pydantic import Field
 
-from app.bounds import Instant, Label, Many
+from app.bounds import Instant, Label, Many, Text
 from app.values import Command, Moment, Uuid
 
 MAX_NOTIFICATIONS_AT_ONCE = 200
+MAX_QUESTION_CHARS = 10_000
+"""Characters of a question to the audit that are recorded."""
 
 # --- events ----------------------------------------------------------------------------------------------
 
@@ -46,7 +48,16 @@ class AllNotificationsRead:
     until: Instant
 
 
-UserEvent = NotificationsRead | NotificationsUnread | AllNotificationsRead
+@dataclass(frozen=True, slots=True)
+class AuditRead:
+    """Event of the user reading events of others in the audit: by which means, and the question."""
+
+    type: ClassVar[str] = "user.audit_read"
+    means: Label
+    question: Text
+
+
+UserEvent = NotificationsRead | NotificationsUnread | AllNotificationsRead | AuditRead
 
 # --- fold ------------------------------------------------------------------------------------------------
 
@@ -95,7 +106,14 @@ class ReadAllNotifications(Command):
     until: Moment
 
 
-UserCommand = ReadNotifications | UnreadNotifications | ReadAllNotifications
+class ReadAudit(Command):
+    """Command to record that the user reads events of others in the audit; only the server gives it."""
+
+    means: str
+    question: Annotated[str, Field(max_length=MAX_QUESTION_CHARS)]
+
+
+UserCommand = ReadNotifications | UnreadNotifications | ReadAllNotifications | ReadAudit
 
 # --- decisions -------------------------------------------------------------------------------------------
 
@@ -109,5 +127,7 @@ def decide(command: UserCommand) -> UserEvent:
             return NotificationsUnread(ids)
         case ReadAllNotifications(until=until):
             return AllNotificationsRead(datetime.fromisoformat(until))
+        case ReadAudit(means=means, question=question):
+            return AuditRead(means, question)
         case _:
             assert_never(command)

@@ -44,7 +44,11 @@ _TAGS = {
     "live": "Updates as they happen",
     "presence": "Connected users",
     "caller": "The caller, and the outcomes of the caller's commands",
+<<<<<<< HEAD
     "audit": "The audit, and proofs that nobody changed it",
+=======
+    "audit": "Events of the log",
+>>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
     "operation": "Health, metrics and parked records",
 }
 
@@ -197,7 +201,7 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
     kinds = [errors.Malformed, errors.Unavailable, Unexpected, *endpoint.problems]
     if not endpoint.public:
         kinds.append(errors.Unauthenticated)
-    if endpoint.admin or endpoint.command or endpoint.stream:
+    if endpoint.admin or endpoint.audit or endpoint.command or endpoint.stream:
         kinds.append(errors.Forbidden)
     if "{" in endpoint.path or endpoint.stream or (endpoint.command and not endpoint.many):
         kinds.append(errors.NotFound)

@@ -51,6 +51,7 @@ class Me(BaseModel):
 
     user: str
     admin: bool
+    auditor: bool
     inbox_id: str
     expires_at: datetime
     unread: int = Field(description=_UNREAD)
@@ -65,6 +66,7 @@ async def me(request: Request) -> Response:
         Me(
             user=caller.user,
             admin=caller.admin,
+            auditor=caller.auditor,
             inbox_id=inbox_id(caller.user),
             expires_at=expires_at,
             unread=await dependencies_of(request).notifications.unread(caller.user),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.endpoints import (
     activity,
+    audit,
     bulk,
     comments,
     dead_letters,
@@ -47,8 +48,12 @@ _RESOURCES = (
     replay,
     presence,
     me,
+<<<<<<< HEAD
     tree_heads,
     tree_proofs,
+=======
+    audit,
+>>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
     dead_letters,
     health,
 )

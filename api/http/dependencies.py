@@ -18,11 +18,13 @@ from api.commands.outcomes import Outcomes
 from api.commands.task_actions import TaskActions
 from api.presence.present_users import PresentUsers
 from api.telemetry.prometheus import Metrics
+from app.audit.access import AccessRecorder
 from app.ids import IdFactory
 from app.log.ports import Clock, EventLog
 from app.settings import Settings
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
+from projections.queries.audit_events import AuditEvents
 from projections.queries.past_lists import PastListQueries
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
@@ -53,9 +55,14 @@ class Dependencies:
     past_lists: PastListQueries
     comments: CommentQueries
     audit: AuditQueries
+<<<<<<< HEAD
     trees: TreeQueries
     tree_heads: TreeHeadQueries
     tree_head_topic: TreeHeadTopic
+=======
+    audit_events: AuditEvents
+    access: AccessRecorder
+>>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
     dead_letters: DeadLetterQueries
     workers: Workers
     missing_tables: Callable[[], Awaitable[Sequence[str]]]

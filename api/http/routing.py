@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.auth import bearer_token
+from api.auth import Identity, bearer_token
 from api.http.bodies import JSON
 from api.http.dependencies import Dependencies, dependencies_of
 from api.http.headers import preference, wanted_positions
@@ -48,6 +48,8 @@ class Endpoint:
     """An example of a request body."""
     public: bool = False
     admin: bool = False
+    audit: bool = False
+    """True if it is for administrators and auditors."""
     command: bool = False
     """True if it writes to the log; then it accepts the headers of commands."""
     versioned: bool = True
@@ -131,11 +133,21 @@ async def _admit(request: Request, deps: Dependencies, endpoint: Endpoint) -> No
     in_query = request.query_params.get("access_token") if endpoint.stream and header is None else None
     token = bearer_token(header) if in_query is None else in_query
     identity = await deps.verifier.verify(token)
+    _check_role(identity, endpoint)
+    request.state.identity, request.state.token = identity, token
+    # Administrators operate the service and leave no events in it; auditors change nothing.
+    if not (endpoint.admin or endpoint.audit or identity.auditor):
+        await deps.inboxes.ensure(identity.user)
+
+
+def _check_role(identity: Identity, endpoint: Endpoint) -> None:
+    """Check that the caller's role admits to an endpoint. Raise `Forbidden`."""
     if endpoint.admin and not identity.admin:
         raise Forbidden("this is for administrators")
-    request.state.identity, request.state.token = identity, token
-    if not endpoint.admin:  # Administrators operate the service and leave no events in it.
-        await deps.inboxes.ensure(identity.user)
+    if endpoint.audit and not identity.sees_all:
+        raise Forbidden("this is for administrators and auditors")
+    if identity.auditor and endpoint.method != "GET" and not endpoint.audit:
+        raise Forbidden("an auditor reads, and changes nothing")
 
 
 def _refuse_conditions(request: Request) -> None:

@@ -70,6 +70,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     users.NotificationsRead,
     users.NotificationsUnread,
     users.AllNotificationsRead,
+    users.AuditRead,
     StreamResumed,
 )
 EVENT_TYPES: EventTypes[Event] = event_types(EVENT_CLASSES, UPCASTERS)

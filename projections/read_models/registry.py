@@ -17,6 +17,7 @@ from projections.postgres.connections import Connection
 from projections.postgres.tables import checkpoints, read_model_versions
 from projections.read_models import (
     audit,
+    audit_search,
     comments,
     dead_letters,
     lists,
@@ -72,6 +73,7 @@ READ_MODELS: Sequence[ReadModel] = (
     notifications,
     statistics,
     audit,
+    audit_search,
     dead_letters,
     tree,
 )
@@ -91,7 +93,7 @@ FROM_STATES: Sequence[ReadModel] = (tasks, lists, members, users, search_index, 
 """Those that depend on the newest states of streams only: a load writes them once, at its end."""
 LATE_INDEXES: Sequence[Index] = tuple(
     index
-    for each in (audit, notifications, comments, task_versions, task_texts, *FROM_STATES)
+    for each in (audit, audit_search, notifications, comments, task_versions, task_texts, *FROM_STATES)
     for table in each.TABLES
     for index in sorted(table.indexes, key=lambda index: str(index.name))
 )

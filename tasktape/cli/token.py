@@ -14,10 +14,13 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.command(epilog="Example: tasktape token --user alice --ttl 8h")
 @click.option("--user", help="The user of the token.  [default: the user of the command line: your account]")
 @click.option("--admin", is_flag=True, help="With an operator's rights.")
+@click.option(
+    "--auditor", is_flag=True, help="With the right to read the whole audit, and to change nothing."
+)
 @click.option("--ttl", default="1h", show_default=True, help="How long it is valid: 90s, 15m, 8h, 30d.")
 @data_option
 @local_errors
-def token(user: str | None, ttl: str, data: Path | None, *, admin: bool) -> None:
+def token(user: str | None, ttl: str, data: Path | None, *, admin: bool, auditor: bool) -> None:
     """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
     from app.text.names import user_name
     from tasktape.cli.program import typed
@@ -41,7 +44,8 @@ def token(user: str | None, ttl: str, data: Path | None, *, admin: bool) -> None
         variable("JWT_ISSUER") or "tasktape",
         variable("JWT_AUDIENCE") or "tasktape",
     )
-    click.echo(mint(secret, user, admin=admin, ttl_s=parse_ttl_s(ttl), issuer=issuer, audience=audience))
+    roles = {"admin": admin, "auditor": auditor}
+    click.echo(mint(secret, user, **roles, ttl_s=parse_ttl_s(ttl), issuer=issuer, audience=audience))
 
 
 def parse_ttl_s(text: str) -> int:

@@ -13,6 +13,7 @@ def mint(
     user: str,
     *,
     admin: bool,
+    auditor: bool = False,
     ttl_s: int,
     issuer: str = "tasktape",
     audience: str = "tasktape",
@@ -20,7 +21,8 @@ def mint(
     """Return a JWT (HS256) that signs `user` in for `ttl_s` seconds."""
     now_s = int(time.time())
     claims = {"sub": user, "iss": issuer, "aud": audience, "iat": now_s, "exp": now_s + ttl_s}
-    return jwt.encode(claims | ({"admin": True} if admin else {}), secret, algorithm="HS256")
+    roles = {name: True for name, given in (("admin", admin), ("auditor", auditor)) if given}
+    return jwt.encode(claims | roles, secret, algorithm="HS256")
 
 
 def system_user() -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import uuid_utils
 
 from api.auth import Verifier
+from api.commands.access_records import LoggedAccess
 from api.commands.entity_tags import Precondition
 from api.commands.handler import CommandHandler
 from api.commands.idempotency import CommandKey, command_key
@@ -46,6 +47,7 @@ from projections.postgres.database import Database
 from projections.postgres.live_generation import LiveGeneration
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
+from projections.queries.audit_events import AuditEvents
 from projections.queries.decisions import AcceptedEvent
 from projections.queries.list_contents import ListContents
 from projections.queries.past_lists import PastListQueries
@@ -428,6 +430,8 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         trees=TreeQueries(reading),
         tree_heads=TreeHeadQueries(Database(reading, LiveGeneration("t", 1, 1), "t")),
         tree_head_topic=TreeHeadTopic(settings),
+        audit_events=AuditEvents(reading),
+        access=LoggedAccess(node.commands, now),
         dead_letters=DeadLetterQueries(reading),
         workers=Workers(Database(reading, LiveGeneration("t", 1, 1), "t")),
         missing_tables=partial(missing_tables, Database(reading, LiveGeneration("t", 1, 1), "t")),

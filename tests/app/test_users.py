@@ -12,9 +12,11 @@ from app.tasks.events import TaskCreated
 from app.users import (
     MAX_NOTIFICATIONS_AT_ONCE,
     AllNotificationsRead,
+    AuditRead,
     NotificationsRead,
     NotificationsUnread,
     ReadAllNotifications,
+    ReadAudit,
     ReadNotifications,
     UnreadNotifications,
     User,
@@ -38,6 +40,7 @@ def test_each_command_is_an_event() -> None:
     assert decide(ReadNotifications(ids=(ID,))) == NotificationsRead((ID,))
     assert decide(UnreadNotifications(ids=(ID,))) == NotificationsUnread((ID,))
     until = decide(ReadAllNotifications(until="2026-12-01T09:00:00+01:00"))
+    assert decide(ReadAudit(means="query", question="actor=bob")) == AuditRead("query", "actor=bob")
     assert until == AllNotificationsRead(datetime(2026, 12, 1, 8, tzinfo=UTC))
 
 

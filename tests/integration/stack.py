@@ -125,16 +125,16 @@ class Stack:
         for part in reversed(self.parts):
             part.stop()
 
-    def token(self, user: str, *, admin: bool = False, ttl_s: int = 3600) -> str:
+    def token(self, user: str, *, admin: bool = False, auditor: bool = False, ttl_s: int = 3600) -> str:
         """Return a token of `user`."""
-        return mint(SECRET, user, admin=admin, ttl_s=ttl_s)
+        return mint(SECRET, user, admin=admin, auditor=auditor, ttl_s=ttl_s)
 
     @asynccontextmanager
     async def client(
-        self, user: str, node: int = 0, *, admin: bool = False
+        self, user: str, node: int = 0, *, admin: bool = False, auditor: bool = False
     ) -> AsyncIterator[httpx.AsyncClient]:
         """Return a client of one API node, signed in as `user`."""
-        headers = {"Authorization": f"Bearer {self.token(user, admin=admin)}"}
+        headers = {"Authorization": f"Bearer {self.token(user, admin=admin, auditor=auditor)}"}
         async with httpx.AsyncClient(
             base_url=self.urls[node],
             headers=headers,

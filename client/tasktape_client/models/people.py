@@ -15,6 +15,7 @@ class Me(Answered):
 
     user: str
     admin: bool
+    auditor: bool = False
     inbox_id: str
     expires_at: datetime
     unread: int = 0

@@ -56,7 +56,7 @@ from app.tasks.events import (
     TaskSkipped,
     TaskUndone,
 )
-from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
+from app.users import AllNotificationsRead, AuditRead, NotificationsRead, NotificationsUnread
 from tests.spec import LIST_ID, OTHER_LIST_ID, TASK_ID, record_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "records"
@@ -210,6 +210,7 @@ EXPECTED: dict[str, Record] = {
     "user.notifications_read": record_of(NotificationsRead((COMMENT_ID,)), 1, stream="user:alice"),
     "user.notifications_unread": record_of(NotificationsUnread((COMMENT_ID,)), 2, stream="user:alice"),
     "user.notifications_all_read": record_of(AllNotificationsRead(TIME), 3, stream="user:alice"),
+    "user.audit_read": record_of(AuditRead("query", "actor=bob&type=task.*"), 1, stream="user:alice"),
     "list.created-inbox": record_of(ListCreated(name="Inbox", inbox=True), 1),
     "list.renamed": record_of(ListRenamed("House"), 2),
     "list.deleted": record_of(ListDeleted(), 3),

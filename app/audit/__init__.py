@@ -1,0 +1,1 @@
+"""The audit: questions to the log, and the record of who asked them."""

@@ -1,0 +1,49 @@
+"""The values of changed fields as texts, by which events are found."""
+
+from __future__ import annotations
+
+from json import JSONEncoder
+from typing import Any
+
+from app.lists.state import LIST_FIELDS
+from app.tasks.fields import FIELDS
+from app.tasks.state import TASK_FIELDS
+
+CHANGED_FIELDS = tuple(sorted({*TASK_FIELDS, *LIST_FIELDS}))
+"""The fields that changes may have."""
+SEVERAL_VALUES = frozenset(
+    {"members", "reminded", "series", "stages"}
+    | {name for name, field in FIELDS.items() if isinstance(field.default, tuple)}
+)
+"""Those that have several values at a time."""
+MOST_VALUES = 256
+"""The number of values that were added to a field, or removed from it, by which an event is found."""
+_JSON = JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+EMPTY = ""
+"""The text of a field without a value."""
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """Return a value of JSON as texts: each item of a list or object, or the value; none if it is empty."""
+    if isinstance(value, list):
+        return tuple(map(_text_of, value))
+    if isinstance(value, dict):
+        return tuple(f"{key}:{_text_of(each)}" for key, each in value.items())
+    return () if value in (None, EMPTY) else (_text_of(value),)
+
+
+def replaced_texts(before: Any, after: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the texts of the values that a change removed, and of those that it added."""
+    former, new = texts_of(before), texts_of(after)
+    return _without(former, new), _without(new, former)
+
+
+def _without(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    if not some:
+        return (EMPTY,)
+    excluded = frozenset(others)
+    return tuple(dict.fromkeys(text for text in some if text not in excluded))[:MOST_VALUES]
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else _JSON(value)

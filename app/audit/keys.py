@@ -1,0 +1,35 @@
+"""Search keys: what events are found by, as numbers of 64 bits, which are much smaller than texts.
+
+A key is a part of a digest of the kind and the text. Among ten million different texts, the chance that any
+two have the same key is one in 370,000.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+
+KEY_BYTES = 8
+KEYS_KEPT = 16_384
+
+
+@lru_cache(maxsize=KEYS_KEPT)
+def key_of(kind: str, text: str) -> int:
+    """Return the key of a text of this kind: `actor`, `list`, and so on."""
+    digest = blake2b(f"{kind}:{text}".encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+def field_key(field: str) -> int:
+    """Return the key of events that changed a field."""
+    return key_of("field", field)
+
+
+def from_key(field: str, text: str) -> int:
+    """Return the key of events that removed a value from a field."""
+    return key_of(f"from:{field}", text)
+
+
+def to_key(field: str, text: str) -> int:
+    """Return the key of events that added a value to a field."""
+    return key_of(f"to:{field}", text)
