@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from app.positions import Position
 
 Means = Literal["query", "count", "stream", "export", "sql"]
-"""How somebody read the audit."""
+"""The means by which somebody read the audit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What events of the audit are counted by."""
+"""The groups that events of the audit are counted in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALUES: Mapping[str, str] = {
 }
 """The other groups."""
 GROUPS: Mapping[str, str] = {**VALUES, **PERIODS}
-"""What events are counted by, with the documentation."""
+"""All groups, with their documentation."""
 
 
 def read_group(text: str, query: AuditQuery) -> str:

@@ -156,7 +156,7 @@ CONDITIONS: Mapping[str, _Maker] = {
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a reader sees: events of these lists, and of these streams."""
+    """The events that a reader sees: those of these lists, and of these streams."""
 
     list_ids: Sequence[str]
     streams: Sequence[str]

@@ -81,7 +81,7 @@ audit_search = Table(
         postgresql_with={"pages_per_range": PAGES_TOGETHER, "autosummarize": "true"},
     ),
 )
-"""What events are found by, sorted by and counted by."""
+"""The keys, times and words that events are found by, sorted by and counted by."""
 
 TABLES = (audit_search,)
 VERSION = 1

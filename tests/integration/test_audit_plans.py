@@ -1,4 +1,4 @@
-"""Questions to an audit of many events: what Postgres reads for a page, according to its plans."""
+"""Questions to an audit of many events: the pages that Postgres reads, according to its plans."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FAR = [
 
 
 @pytest.mark.parametrize("filters", [0, 1, 2, 3, 5])
-async def test_what_is_read_for_a_page_is_bounded(database: Database, filters: int) -> None:
+async def test_reading_for_a_page_is_bounded(database: Database, filters: int) -> None:
     """For drawn questions, in any order, for the first page and for the last one."""
     draw = random.Random(filters)
     for number in range(1 if filters == 0 else 24):
@@ -79,7 +79,7 @@ async def test_matches_far_away_are_found_without_reading_all(database: Database
 
 
 @pytest.mark.parametrize("lists", [1, 40, 400])
-async def test_what_is_read_for_a_member_is_bounded(database: Database, lists: int) -> None:
+async def test_reading_for_a_member_is_bounded(database: Database, lists: int) -> None:
     scope = Scope([list_id(number) for number in range(1, lists + 1)], ["user:member"])
     for query in (AuditQuery(), *FAR[:3]):
         for sort in ("-time", "position"):
