@@ -175,14 +175,11 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             past_lists=PastListQueries(database.pool),
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
-<<<<<<< HEAD
             trees=TreeQueries(database.pool),
             tree_heads=TreeHeadQueries(database),
             tree_head_topic=tree_head_topic,
-=======
             audit_events=AuditEvents(database.pool),
             access=LoggedAccess(commands, now),
->>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
             dead_letters=DeadLetterQueries(database.pool),
             workers=Workers(database),
             missing_tables=partial(missing_tables, database),

@@ -44,11 +44,7 @@ _TAGS = {
     "live": "Updates as they happen",
     "presence": "Connected users",
     "caller": "The caller, and the outcomes of the caller's commands",
-<<<<<<< HEAD
     "audit": "The audit, and proofs that nobody changed it",
-=======
-    "audit": "Events of the log",
->>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
     "operation": "Health, metrics and parked records",
 }
 

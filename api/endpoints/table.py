@@ -48,12 +48,9 @@ _RESOURCES = (
     replay,
     presence,
     me,
-<<<<<<< HEAD
     tree_heads,
     tree_proofs,
-=======
     audit,
->>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
     dead_letters,
     health,
 )

@@ -55,14 +55,11 @@ class Dependencies:
     past_lists: PastListQueries
     comments: CommentQueries
     audit: AuditQueries
-<<<<<<< HEAD
     trees: TreeQueries
     tree_heads: TreeHeadQueries
     tree_head_topic: TreeHeadTopic
-=======
     audit_events: AuditEvents
     access: AccessRecorder
->>>>>>> 9833ddb7 (Ask the audit by filters, and record who reads events of others)
     dead_letters: DeadLetterQueries
     workers: Workers
     missing_tables: Callable[[], Awaitable[Sequence[str]]]
