@@ -26,7 +26,9 @@ from projections.task_search.index_walk import Steps, Walk
 from projections.task_search.ordering import Order, Place, Portion
 from projections.task_search.sources import unchanged_since, versions_at
 
-NEWEST, CREATED_LAST = Order("updated_at", descending=True), Order("created_at", descending=True)
+NEWEST = Order("updated_at", descending=True)
+OLDEST = Order("created_at")
+"""The order of too many past versions: a walk begins with tasks that existed at any later moment."""
 MOST_TASKS = 2**40
 """More tasks than there are: a lookup of all of them."""
 TIERS: tuple[Tier, ...] = ("title", "rest")
@@ -148,22 +150,22 @@ async def find_relevant(
 ) -> list[Place]:
     """Find the same, the most relevant first: tasks with all the words in their titles come first.
 
-    Within both groups the most recently changed come first. At a past moment, the last created come first if
-    more than `bounds.gathered` would have to be looked up. A place has the tier, the order and the time.
+    Within both groups the most recently changed come first. At a past moment, the first created come first
+    if more than `bounds.gathered` would have to be looked up. A place has the tier, the order and the time.
     """
     after, found = portion.after, list[Place]()
     for tier in TIERS[0 if after is None else TIERS.index(after.value[0]) :]:
         in_tier, size = replace(chosen, tier=tier), portion.size - len(found)
         if after is not None and after.value[0] == tier:
             _, key, time = after.value
-            order, rest = Order(key, descending=True), Portion(Place(time, after.id), size)
+            order, rest = NEWEST if key == NEWEST.key else OLDEST, Portion(Place(time, after.id), size)
             places = await find_at(connection, in_tier, order, rest, bounds, moment)
         else:
             order, rest = NEWEST, Portion(None, size)
             try:
                 places = await find_at(connection, in_tier, order, rest, bounds, moment, bounds.gathered)
             except TooMany:
-                order = CREATED_LAST
+                order = OLDEST
                 places = await find_at(connection, in_tier, order, rest, bounds, moment)
         found += [Place((tier, order.key, place.value), place.id) for place in places]
         if len(found) == portion.size:

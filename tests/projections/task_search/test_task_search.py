@@ -430,8 +430,8 @@ async def test_relevance_as_of_a_time_is_that_of_then(
     expected: list[str] = []
     for tier in tiers_of(meant(world, parts, moment), words):
         changed = [task for task in tier if task.version < newest[task.id]]
-        key = "created_at" if len(changed) > bounds.gathered else "updated_at"
-        expected += finding.in_order(tier, f"-{key}")
+        sort = "created_at" if len(changed) > bounds.gathered else "-updated_at"
+        expected += finding.in_order(tier, sort)
     queries = TaskQueries(database.pool, bounds)
     assert await pages(queries, text_of(parts), None, limit, moment) == expected
 
