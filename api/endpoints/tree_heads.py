@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.accept import prefers_json
-from api.http.bodies import check_type, read_body
+from api.http.bodies import read_object
 from api.http.dependencies import Dependencies, dependencies_of
 from api.http.query import Query
 from api.http.requests import query_of
@@ -18,11 +18,11 @@ from api.http.routing import Endpoint
 from app.errors import Conflict, Forbidden, Malformed, NotFound
 from app.merkle.notes import Note
 from app.merkle.tree_heads import TreeHead, base64_of
+from app.validation import validated
 from projections.queries.tree_heads import SignedHead
 from streams.tree_heads.keys import verify
 
-TEXT = ("text/plain",)
-MAX_NOTE_BYTES = 65_536
+MAX_BODY_BYTES = 65_536
 
 
 class TreeHeadQuery(Query):
@@ -49,6 +49,14 @@ class TreeHeadOut(BaseModel):
     partitions: list[PartitionHeadOut] = Field(description="The trees of all partitions, in order")
     signed_by: list[str] = Field(description="The names of the keys that signed it, witnesses included")
     note: str = Field(description="The signed note, as a witness or a verifier needs it")
+
+
+class CosignedHead(BaseModel):
+    """A tree head with signatures of witnesses."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    note: str = Field(description="The signed note, with the text of the tree head unchanged")
 
 
 class KeyOut(BaseModel):
@@ -86,14 +94,13 @@ async def tree_head_keys(request: Request) -> Response:
 async def add_cosignatures(request: Request) -> Response:
     """POST /api/audit/cosignatures: a tree head with signatures of witnesses that are configured."""
     deps = dependencies_of(request)
-    content = await read_body(request, MAX_NOTE_BYTES)
-    check_type(request, TEXT)
+    body = validated(CosignedHead, await read_object(request, MAX_BODY_BYTES))
     try:
-        note = Note.parse(content.decode())
+        note = Note.parse(body.note)
         head = TreeHead.parse(note.text)
         witnesses = note.signed_by(deps.settings.witness_keys, verify)
     except ValueError as error:
-        raise Malformed(f"the body is not a tree head with cosignatures: {error}") from None
+        raise Malformed(f"note: it is not a tree head with cosignatures: {error}") from None
     if not witnesses:
         raise Forbidden("no signature is of a witness that TASKTAPE_WITNESSES names")
     signed = await head_of(deps, head.size)
@@ -160,8 +167,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         add_cosignatures,
         "Add signatures of witnesses to a tree head",
         "audit",
-        body=str,
-        body_types=TEXT,
+        body=CosignedHead,
+        example={"note": "tasks.example.com/log\n…\n\n— witness.example.com/w1 jWbPPwAAAABkGFDL…\n"},
         problems=(Forbidden, NotFound, Conflict),
         answers={202: None},
     ),

@@ -13,9 +13,10 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, SmallInteger, T
 
 from app.log.canonical_bytes import canonical_bytes
 from app.log.records import RawRecord
-from app.merkle.hashes import HASH_BYTES, leaf_hash, perfect_root
-from app.merkle.tiles import WIDTH, Appended, appended_to_tiles, root_in
+from app.merkle.hashes import leaf_hash, perfect_root
+from app.merkle.tiles import Appended, appended_to_tiles, root_in
 from projections.postgres.connections import Connection
+from projections.postgres.sql_parameters import array
 from projections.postgres.tables import read_models
 from projections.read_models.projected import ProjectedBatch
 
@@ -32,18 +33,18 @@ tree_tiles = Table(
 TABLES = (tree_tiles,)
 VERSION = 1
 
-_APPEND = """
-    WITH appended AS (
-        INSERT INTO tree_tiles AS tile (partition, level, number, hashes)
-        SELECT unnest($1::int[]), $2::smallint, unnest($3::bigint[]), unnest($4::bytea[])
-        ON CONFLICT (partition, level, number) DO UPDATE SET hashes = tile.hashes || excluded.hashes
-        RETURNING partition, number, hashes
-    )
-    SELECT partition, hashes FROM appended
-    WHERE octet_length(hashes) = $5 AND (partition, number) IN (
-        SELECT unnest($6::int[]), unnest($7::bigint[])
-    )
+_APPEND = f"""
+    INSERT INTO tree_tiles AS tile (partition, level, number, hashes)
+    SELECT unnest({array("$1", "int")}), $2::smallint, unnest({array("$3", "bigint")}),
+        unnest({array("$4", "bytea")})
+    ON CONFLICT (partition, level, number) DO UPDATE SET hashes = tile.hashes || excluded.hashes
 """
+_APPEND_AND_RETURN = f"""
+    WITH appended AS ({_APPEND} RETURNING partition, number, hashes)
+    SELECT partition, hashes FROM appended WHERE (partition, number) IN (
+        SELECT unnest({array("$5", "int")}), unnest({array("$6", "bigint")})
+    )
+"""  # noqa: S608
 
 
 class _Part(NamedTuple):
@@ -83,17 +84,18 @@ async def _append(connection: Connection, level: int, parts: Mapping[int, _Part]
     """Append to the tiles of a level; return the roots of those that are full now, for the level above."""
     tiles = [(partition, tile) for partition, part in parts.items() for tile in appended_to_tiles(*part)]
     continued = [(partition, tile) for partition, tile in tiles if tile.first and tile.fills]
-    rows = await connection.fetch(
-        _APPEND,
+    rows = (
         [partition for partition, _ in tiles],
         level,
         [tile.number for _, tile in tiles],
         [b"".join(tile.hashes) for _, tile in tiles],
-        WIDTH * HASH_BYTES,
-        [partition for partition, _ in continued],
-        [tile.number for _, tile in continued],
     )
-    return _roots(tiles, {row["partition"]: root_in(row["hashes"]) for row in rows})
+    if not continued:
+        await connection.execute(_APPEND, *rows)
+        return _roots(tiles, {})
+    places = [partition for partition, _ in continued], [tile.number for _, tile in continued]
+    found = await connection.fetch(_APPEND_AND_RETURN, *rows, *places)
+    return _roots(tiles, {row["partition"]: root_in(row["hashes"]) for row in found})
 
 
 def _roots(tiles: Sequence[tuple[int, Appended]], continued: Mapping[int, bytes]) -> Mapping[int, _Part]:

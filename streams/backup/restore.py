@@ -55,7 +55,7 @@ async def restore(settings: Settings, chain: Sequence[Ends], progress: Progress)
     A restore that was interrupted continues if it is called again with the same files. Raise `BadBackup`,
     `WrongLog`, `Unavailable` and `OSError`.
     """
-    shape, updates, _ = shapes_of(settings)
+    shape, updates, *_ = shapes_of(settings)
     partitions = len(chain[0].header.starts)
     if partitions != settings.partitions:
         raise BadBackup(

@@ -94,13 +94,11 @@ def verify(key: PublicKey, signature: bytes, message: bytes) -> bool:
     return True
 
 
-def read_keys(path: Path) -> KeyRing | None:
-    """Return the keys of a file, or None if there is no file. Raise `BadSettings`."""
+def read_keys(path: Path) -> KeyRing:
+    """Return the keys of a file. Raise `BadSettings`."""
     try:
         with path.open(encoding="utf-8") as file:
             content = file.read(MAX_FILE_BYTES)
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError) as error:
         raise BadSettings(f"TASKTAPE_TREE_HEAD_KEYS: {path} cannot be read: {error}") from None
     lines = [line for line in content.splitlines() if line.strip() and not line.startswith("#")]
@@ -118,9 +116,23 @@ def make_keys(path: Path, name: str, now: datetime) -> KeyRing:
         _write_once(path, SigningKey.generate(name, now).line)
     except OSError as error:
         raise BadSettings(f"TASKTAPE_TREE_HEAD_KEYS: {path} cannot be made: {error.strerror}") from None
-    found = read_keys(path)
-    assert found is not None
-    return found
+    return read_keys(path)
+
+
+def add_key(path: Path, since: datetime) -> SigningKey:
+    """Add a new key to a file, which signs from a time on, and return it. Raise `BadSettings`."""
+    last = read_keys(path).keys[-1]
+    if since <= last.since:
+        raise BadSettings(
+            f"the last key of {path} signs from {format_time(last.since)} on: choose a later time"
+        )
+    key = SigningKey.generate(last.public.name, since)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(key.line)
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be written: {error.strerror}") from None
+    return key
 
 
 def _write_once(path: Path, content: str) -> None:

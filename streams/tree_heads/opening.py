@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,7 +14,7 @@ from projections.postgres.database import Database
 from projections.queries.tree_heads import TreeHeadQueries
 from projections.queries.trees import TreeQueries
 from streams.topics import cluster_id
-from streams.tree_heads.keys import KeyRing, make_keys, read_keys
+from streams.tree_heads.keys import make_keys, read_keys
 from streams.tree_heads.signer import TreeHeadSigner
 from streams.tree_heads.topic import TreeHeadTopic
 
@@ -26,17 +27,17 @@ async def open_signer(
     """Return the signer, or None without keys. Raise `BadSettings` or `Unavailable`."""
     if settings.tree_head_keys is None:
         return None
-    keys = await _keys(settings, Path(settings.tree_head_keys), clock)
+    path = Path(settings.tree_head_keys)
+    if not path.exists():
+        name = f"tasktape/{await cluster_id(settings.kafka_brokers)}/{settings.events_topic}"
+        made = make_keys(path, name, clock())
+        log.warning("a key that signs tree heads is made", file=str(path), key=str(made.public[0]))
+    read_keys(path)
     return TreeHeadSigner(
-        TreeQueries(database.pool), TreeHeadQueries(database), topic, keys, locks, clock=clock
+        TreeQueries(database.pool),
+        TreeHeadQueries(database),
+        topic,
+        partial(read_keys, path),
+        locks,
+        clock=clock,
     )
-
-
-async def _keys(settings: Settings, path: Path, clock: Clock) -> KeyRing:
-    found = read_keys(path)
-    if found is not None:
-        return found
-    name = f"tasktape/{await cluster_id(settings.kafka_brokers)}/{settings.events_topic}"
-    made = make_keys(path, name, clock())
-    log.warning("a key that signs tree heads is made", file=str(path), key=str(made.public[0]))
-    return made

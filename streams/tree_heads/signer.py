@@ -8,7 +8,7 @@ so: a log that was changed must not get a signature.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from app.log.ports import Clock
 from app.merkle.notes import Note, Unreadable
 from app.merkle.proofs import WrongProof, check_consistency
 from app.merkle.tree_heads import PartitionTree, TreeHead
+from app.settings import BadSettings
 from app.structure.locks import ClusterLocks
 from projections.batches import Batch
 from projections.queries.tree_heads import KnownKey, SignedHead, TreeHeadQueries
@@ -53,7 +54,7 @@ class TreeHeadSigner:
         trees: TreeQueries,
         heads: TreeHeadQueries,
         topic: TreeHeadTopic,
-        keys: KeyRing,
+        read_keys: Callable[[], KeyRing],
         locks: ClusterLocks,
         *,
         clock: Clock,
@@ -61,7 +62,8 @@ class TreeHeadSigner:
         self._trees = trees
         self._heads = heads
         self._topic = topic
-        self._keys = keys
+        self._read_keys = read_keys
+        self._keys = KeyRing(())
         self._locks = locks
         self._clock = clock
         self._news = asyncio.Event()
@@ -92,11 +94,7 @@ class TreeHeadSigner:
             waiting="tree heads wait",
             failed="signing tree heads failed",
         )
-        await supervised.until_done(self._write_keys)
         await supervised.run(self._step)
-
-    async def _write_keys(self) -> None:
-        await self._heads.write_keys([KnownKey(key.public, key.since) for key in self._keys.keys])
 
     async def _step(self) -> None:
         await self.round()
@@ -116,9 +114,10 @@ class TreeHeadSigner:
             return  # Another process signs, or the database is unavailable, which others report.
         self._news.clear()
         try:
+            await self._follow_keys()
             await self._follow()
             await self._sign()
-        except (Inconsistent, WrongLog) as error:
+        except (Inconsistent, WrongLog, BadSettings) as error:
             self._alarm(str(error))
         else:
             self.problem = None
@@ -131,6 +130,13 @@ class TreeHeadSigner:
         self.problem = problem
 
     # --- reading -------------------------------------------------------------------------------------------
+
+    async def _follow_keys(self) -> None:
+        """Read the file of keys again, to which somebody may have added one. Raise `BadSettings`."""
+        keys = self._read_keys()
+        if keys.public != self._keys.public:
+            await self._heads.write_keys([KnownKey(key.public, key.since) for key in keys.keys])
+        self._keys = keys
 
     async def _follow(self) -> None:
         """Add what is new in the topic to the table. Raise `Inconsistent`."""

@@ -178,7 +178,6 @@ async def test_cosignature_of_a_witness_is_accepted_and_shown(
     time_s = int(time.time())
     signature = time_s.to_bytes(8) + WITNESS.private.sign(cosigned_message(note.text, time_s))
     line = Signature(key.name, key.id, signature)
-    plain = {"Content-Type": "text/plain"}
     wrong = Signature(key.name, key.id, time_s.to_bytes(8) + bytes(64))
     other = TreeHead(head.origin, head.time.replace(microsecond=1), head.trees)
     signed_other = time_s.to_bytes(8) + WITNESS.private.sign(cosigned_message(str(other), time_s))
@@ -189,10 +188,9 @@ async def test_cosignature_of_a_witness_is_accepted_and_shown(
         (Note(str(other), (Signature(key.name, key.id, signed_other),)), 409),
         ("nonsense", 400),
     ):
-        answer = await alice.post("/api/audit/cosignatures", content=str(sent).encode(), headers=plain)
+        answer = await alice.post("/api/audit/cosignatures", json={"note": str(sent)})
         assert answer.status_code == status, answer.text
-    answer = await alice.post("/api/audit/cosignatures", json={})
-    assert answer.status_code == 415
+    assert (await alice.post("/api/audit/cosignatures", json={})).status_code == 422
 
     async def is_shown() -> bool:
         found = await alice.get("/api/audit/tree-head", params={"size": head.size})

@@ -9,7 +9,7 @@ import pytest
 
 from app.merkle.notes import Note
 from app.settings import BadSettings
-from streams.tree_heads.keys import KeyRing, SigningKey, make_keys, read_keys, verify
+from streams.tree_heads.keys import KeyRing, SigningKey, add_key, make_keys, read_keys, verify
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 NAME = "tasktape/cluster/task-events"
@@ -17,7 +17,8 @@ NAME = "tasktape/cluster/task-events"
 
 def test_file_is_made_once_and_private(tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    assert read_keys(file) is None
+    with pytest.raises(BadSettings, match="cannot be read"):
+        read_keys(file)
     made = make_keys(file, NAME, NOW)
     again = make_keys(file, NAME, NOW + timedelta(days=1))
     assert [key.line for key in made.keys] == [key.line for key in again.keys] == [file.read_text()]
@@ -31,11 +32,20 @@ def test_private_key_is_that_of_another_program(tmp_path: Path) -> None:
     private = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
     file.write_text(f"# Comment\n\n2026-01-01T00:00:00Z {private}\n")
     found = read_keys(file)
-    assert found is not None
     [key] = found.keys
     assert str(key.public) == "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
     note = Note("text\n", (key.sign("text\n"),))
     assert note.signed_by(found.public, verify) == [key.public]
+
+
+def test_key_is_added_for_a_later_time(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    [first] = make_keys(file, NAME, NOW).keys
+    added = add_key(file, NOW + timedelta(days=1))
+    assert [key.line for key in read_keys(file).keys] == [first.line, added.line]
+    assert added.public.name == NAME
+    with pytest.raises(BadSettings, match="choose a later time"):
+        add_key(file, NOW + timedelta(hours=1))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Place:
             TreeQueries(self.database.pool),
             TreeHeadQueries(self.database),
             self.topic,
-            KeyRing(keys or [OLD]),
+            lambda: KeyRing(keys or [OLD]),
             self.locks,
             clock=lambda: self.now,
         )
