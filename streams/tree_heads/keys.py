@@ -119,6 +119,11 @@ def make_keys(path: Path, name: str, now: datetime) -> KeyRing:
     return read_keys(path)
 
 
+def has_keys(path: Path) -> bool:
+    """Return whether there is a file of keys."""
+    return path.exists()
+
+
 def add_key(path: Path, since: datetime) -> SigningKey:
     """Add a new key to a file, which signs from a time on, and return it. Raise `BadSettings`."""
     last = read_keys(path).keys[-1]

@@ -14,7 +14,7 @@ from projections.postgres.database import Database
 from projections.queries.tree_heads import TreeHeadQueries
 from projections.queries.trees import TreeQueries
 from streams.topics import cluster_id
-from streams.tree_heads.keys import make_keys, read_keys
+from streams.tree_heads.keys import has_keys, make_keys, read_keys
 from streams.tree_heads.signer import TreeHeadSigner
 from streams.tree_heads.topic import TreeHeadTopic
 
@@ -28,7 +28,7 @@ async def open_signer(
     if settings.tree_head_keys is None:
         return None
     path = Path(settings.tree_head_keys)
-    if not path.exists():
+    if not has_keys(path):
         name = f"tasktape/{await cluster_id(settings.kafka_brokers)}/{settings.events_topic}"
         made = make_keys(path, name, clock())
         log.warning("a key that signs tree heads is made", file=str(path), key=str(made.public[0]))

@@ -44,7 +44,7 @@ def test_key_is_added_for_a_later_time(tmp_path: Path) -> None:
     added = add_key(file, NOW + timedelta(days=1))
     assert [key.line for key in read_keys(file).keys] == [first.line, added.line]
     assert added.public.name == NAME
-    with pytest.raises(BadSettings, match="choose a later time"):
+    with pytest.raises(BadSettings, match="name a later time"):
         add_key(file, NOW + timedelta(hours=1))
 
 
