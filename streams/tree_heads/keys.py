@@ -129,7 +129,7 @@ def add_key(path: Path, since: datetime) -> SigningKey:
     last = read_keys(path).keys[-1]
     if since <= last.since:
         raise BadSettings(
-            f"the last key of {path} signs from {format_time(last.since)} on: choose a later time"
+            f"the last key of {path} signs from {format_time(last.since)} on: name a later time"
         )
     key = SigningKey.generate(last.public.name, since)
     try:
