@@ -37,6 +37,8 @@ COMMAND_LINE = (
     *("httpx", "httpcore", "tasktape_client.client", "tasktape.local.errors", *ASYNC),
     *(f"tasktape.cli.{name}" for name in ("activity", "bulk", "comments", "completion", "dead_letters")),
     *(f"tasktape.cli.{name}" for name in ("lists", "members", "moves", "notifications", "search", "tasks")),
+    *(f"tasktape.cli.{name}" for name in ("doctor", "local", "statistics")),
+    *("tasktape.importers.run", "tasktape_client.updates"),
 )
 # The documents of the API take longer to generate than anything else in its start.
 API = ("tasktape.cli.run", "api.server", "websockets.server", "api.docs:docs_routes", *ASYNC)
