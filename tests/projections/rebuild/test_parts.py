@@ -39,7 +39,7 @@ PARTS = (
     {"tasks", "users", "members"},
     {"statistics", "task_texts", "comments"},
     {"task_versions", "notifications", "reminders", "lists"},
-    {"audit", "dead_letters", "tree"},
+    {"audit", "audit_search", "dead_letters", "tree"},
 )
 
 
