@@ -44,6 +44,7 @@ from api.telemetry.prometheus import Metrics
 from api.transports.socket_io.server import SocketIo
 from api.transports.websocket.endpoint import LiveSockets
 from app.settings import Settings
+from projections.audit_sql.session import AuditSql
 from projections.generations.completeness import missing_tables
 from projections.generations.opening import open_database
 from projections.postgres.advisory_locks import open_advisory_locks
@@ -111,8 +112,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     verifier = Verifier.from_settings(settings)
     async with AsyncExitStack() as stack:
         outcomes = Outcomes()
+        database_url = settings.api_database_url or settings.database_url
         database = await open_database(
-            settings.database_url,
+            database_url,
             settings.schema_name,
             pool_size=POOL_SIZE,
             server_settings=SESSION,
@@ -128,7 +130,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         await log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, log, database)
         reader = CommandQueries(database.pool)
-        cluster = await open_advisory_locks(settings.database_url, settings.schema_name, holders=LOCK_HOLDERS)
+        cluster = await open_advisory_locks(database_url, settings.schema_name, holders=LOCK_HOLDERS)
         stack.callback(cluster.close)
         structure_locks = StructureLocks(outcomes.wait_reached, cluster)
         stack.push_async_callback(structure_locks.close)
@@ -180,6 +182,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             tree_head_topic=tree_head_topic,
             audit_events=AuditEvents(database.pool),
             access=LoggedAccess(commands, now),
+            audit_sql=AuditSql(settings.sql_database_url, database.live, settings.schema_name),
             dead_letters=DeadLetterQueries(database.pool),
             workers=Workers(database),
             missing_tables=partial(missing_tables, database),

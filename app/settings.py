@@ -40,6 +40,12 @@ class Settings(BaseModel):
     database_url: str = Field(
         "postgresql://localhost/tasktape", alias="DATABASE_URL", pattern=r"^postgres(ql)?://"
     )
+    api_database_url: str | None = Field(
+        None, alias="TASKTAPE_API_DATABASE_URL", pattern=r"^postgres(ql)?://"
+    )
+    sql_database_url: str | None = Field(
+        None, alias="TASKTAPE_SQL_DATABASE_URL", pattern=r"^postgres(ql)?://"
+    )
     host: str = Field("127.0.0.1", alias="HOST", min_length=1)
     port: int = Field(8000, alias="PORT", ge=0, le=65535)
     cors_origin: CommaList = Field((), alias="CORS_ORIGIN")

@@ -6,6 +6,7 @@ from app.settings import Settings
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import check_size
 from projections.generations.rebuild_lock import rebuild_lock
+from projections.generations.roles import DatabaseRole, ensure_roles
 from projections.postgres.database import ensure_database
 from streams.event_log import topic_ends
 from streams.rebuilding import fill
@@ -27,4 +28,24 @@ async def migrate(settings: Settings) -> list[str]:
         outdated = await set_up(
             settings.database_url, settings.schema_name, identity, has_records=any(ends.values())
         )
+        lines += await _ensure_roles(settings)
         return [*lines, "read models: ready" if outdated is None else await fill(settings, outdated)]
+
+
+async def _ensure_roles(settings: Settings) -> list[str]:
+    """Set up the roles of the settings; return lines that report it."""
+    roles = []
+    if settings.api_database_url is not None:
+        roles.append(DatabaseRole.of_url(settings.api_database_url, "read"))
+    if settings.sql_database_url is not None:
+        roles.append(DatabaseRole.of_url(settings.sql_database_url, "query"))
+    if not roles:
+        return []
+    kept = await ensure_roles(settings.database_url, settings.schema_name, roles)
+    lines = [f"role {role.name}: ready" for role in roles]
+    if kept:
+        lines.append(
+            "every role keeps rights that only a superuser can take from it, and that auditors' queries do"
+            " not need: see docs/how-to/audit-sql.md"
+        )
+    return lines

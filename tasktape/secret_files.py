@@ -7,7 +7,13 @@ from pathlib import Path
 
 from app.settings import BadSettings
 
-IN_FILES = ("DATABASE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY")
+IN_FILES = (
+    "DATABASE_URL",
+    "TASKTAPE_API_DATABASE_URL",
+    "TASKTAPE_SQL_DATABASE_URL",
+    "JWT_SECRET",
+    "JWT_PUBLIC_KEY",
+)
 """Settings whose value may be in the file that `NAME_FILE` names."""
 MAX_BYTES = 64 * 1024
 

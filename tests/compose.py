@@ -14,6 +14,8 @@ OURS = ("api-1", "api-2", "worker-1", "worker-2", "migrate")
 REQUIRED = {"KAFKA_CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qg", "SITE_ADDRESS": "tasks.example.org"}
 SECRETS = {
     "database_url": "postgresql://tasktape:5f5f5f@postgres:5432/tasktape",
+    "api_database_url": "postgresql://tasktape_api:6a6a@postgres:5432/tasktape",
+    "sql_database_url": "postgresql://tasktape_sql:7b7b@postgres:5432/tasktape",
     "jwt_secret": "0a" * 32,
     "postgres_password": "5f5f5f",
 }

@@ -37,6 +37,8 @@ FIXED = {
     "TASKTAPE_WORKER_SLOT",
     # In files.
     "DATABASE_URL",
+    "TASKTAPE_API_DATABASE_URL",
+    "TASKTAPE_SQL_DATABASE_URL",
     "JWT_SECRET",
 }
 NOT_HERE = {
@@ -120,7 +122,13 @@ def test_every_setting_of_a_service_exists_and_has_a_valid_value(
     mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
     assert {value for each, value in service["environment"].items() if each in files} == mounted
     settings = Settings.from_environment(with_secret_files(environment))
-    assert settings.database_url == SECRETS["database_url"]
+    if name.startswith("api-"):
+        assert "DATABASE_URL_FILE" not in environment  # the role that owns the tables
+    else:
+        assert settings.database_url == SECRETS["database_url"]
+    if not name.startswith("worker-"):
+        assert settings.api_database_url == SECRETS["api_database_url"]
+        assert settings.sql_database_url == SECRETS["sql_database_url"]
     assert settings.partitions == 4
 
 

@@ -76,10 +76,12 @@ def test_settings_and_secrets_are_created_as_compose_requires(host: Host) -> Non
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", host.env()["KAFKA_CLUSTER_ID"])
     settings = host.settings("api-1")
     password = (host.folder / "secrets" / "postgres_password").read_text().strip()
-    assert settings.database_url == f"postgresql://tasktape:{password}@postgres:5432/tasktape"
+    owner = f"postgresql://tasktape:{password}@postgres:5432/tasktape"
+    for url, role in ((settings.api_database_url, "api"), (settings.sql_database_url, "sql")):
+        assert re.fullmatch(rf"postgresql://tasktape_{role}:[0-9a-f]{{48}}@postgres:5432/tasktape", url or "")
     assert settings.jwt_secret is not None
     assert len(settings.jwt_secret) == 64
-    assert host.settings("worker-1").database_url == settings.database_url
+    assert host.settings("worker-1").database_url == host.settings("migrate").database_url == owner
     assert host.asked.read_text() == "compose up --build --detach --wait\n"
 
 

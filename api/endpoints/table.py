@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.endpoints import (
     activity,
     audit,
+    audit_sql,
     bulk,
     comments,
     dead_letters,
@@ -42,6 +43,7 @@ _RESOURCES = (
     members,
     imports,
     activity,
+    audit_sql,
     statistics,
     notifications,
     stream,

@@ -22,6 +22,7 @@ from app.audit.access import AccessRecorder
 from app.ids import IdFactory
 from app.log.ports import Clock, EventLog
 from app.settings import Settings
+from projections.audit_sql.session import AuditSql
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.audit_events import AuditEvents
@@ -60,6 +61,7 @@ class Dependencies:
     tree_head_topic: TreeHeadTopic
     audit_events: AuditEvents
     access: AccessRecorder
+    audit_sql: AuditSql
     dead_letters: DeadLetterQueries
     workers: Workers
     missing_tables: Callable[[], Awaitable[Sequence[str]]]

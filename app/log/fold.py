@@ -210,14 +210,14 @@ def first_changes(kind: str, values: Mapping[str, Any]) -> Changes:
 
 
 def _given(values: Iterable[tuple[str, Any]]) -> Changes:
-    return {name: (None, value) for name, value in values if value and value != _UNSAID.get(name)}
+    return {name: (None, value) for name, value in values if value and value != UNSAID.get(name)}
 
 
 _FIELDS: Mapping[type[State], tuple[Sequence[str], Callable[[State], tuple[Any, ...]]]] = {
     Task: (TASK_FIELDS, attrgetter(*TASK_FIELDS)),
     TaskList: (LIST_FIELDS, attrgetter(*LIST_FIELDS)),
 }
-_UNSAID = {"recurrence_from": "due"}
+UNSAID = {"recurrence_from": "due"}
 
 
 def channels(folded: Folded) -> list[Channel]:

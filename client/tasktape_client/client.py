@@ -15,6 +15,7 @@ from tasktape_client.feeds import FeedCalls
 from tasktape_client.lists import ListCalls
 from tasktape_client.operation import OperationCalls
 from tasktape_client.patience import Patience
+from tasktape_client.sql import SqlCalls
 from tasktape_client.statistics import StatisticsCalls
 from tasktape_client.tasks import TaskCalls
 from tasktape_client.tokens import Token, TokenSource
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tasktape_client.updates import Updates
 
 
-class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, StatisticsCalls, OperationCalls):
+class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, StatisticsCalls, SqlCalls, OperationCalls):
     """A client of the API at `url`, for the user of `token`. Use it as an asynchronous context manager.
 
     `token` is a token, or a function, `async` or not, that returns one. The function is called again when a

@@ -38,11 +38,13 @@ class Call:
     again: Mapping[str, str] | None = None
     accepted: frozenset[int] = frozenset()
     """Further statuses that are not errors."""
+    is_json: bool = True
+    """False if the body of the response is passed on as bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, with its body parsed as JSON; None without a body."""
+    """A response, with its body parsed as JSON unless it is passed on as bytes; None without a body."""
 
     status: int
     body: Any
@@ -105,7 +107,8 @@ class Transport:
             newer = await self._tokens.newer_than(token)
             answer = await self._request(call, newer, repeated=repeated)
         if answer.is_success or answer.status_code in call.accepted:
-            return Answer(answer.status_code, _json(answer), answer.headers)
+            body = _json(answer) if call.is_json else answer.content
+            return Answer(answer.status_code, body, answer.headers)
         raise _refusal(answer)
 
     async def _request(self, call: Call, token: str, *, repeated: bool) -> httpx.Response:

@@ -19,12 +19,13 @@ from projections.generations.contents import LoadedFrom, from_the_start
 from projections.generations.fingerprints import version_of_all
 from projections.generations.log_adoption import record_identity, replace_identity
 from projections.generations.log_identity import LogIdentity
+from projections.generations.migration_lock import hold_migration_lock
+from projections.generations.rights import grant_rights
 from projections.postgres.engines import first_line, open_engine
-from projections.postgres.live_generation import generation_schema
+from projections.postgres.live_generation import generation_schema, views_schema
 from projections.postgres.tables import checkpoints, control, generations, load_progress, policy_checkpoints
 from projections.read_models.registry import BY_NAME, GENERATION_TABLES, LATE_INDEXES
 
-MIGRATION_LOCK = 7_461_736_274
 NO_AUTOVACUUM = "autovacuum_enabled = off"
 """The setting of tables that are loaded: they only grow, and are analysed after the load."""
 
@@ -42,7 +43,7 @@ async def set_up(
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            await hold_migration_lock(connection)
             await connection.execute(CreateSchema(control_schema, if_not_exists=True))
             await connection.run_sync(control.create_all)
             await record_identity(connection, identity)
@@ -113,7 +114,7 @@ async def begin_rebuild(
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            await hold_migration_lock(connection)
             if await live_of_this_version(connection, control_schema) is None:
                 return None
             loaded = loaded or from_the_start(BY_NAME, partitions)
@@ -176,7 +177,7 @@ async def begin_generation(
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            await hold_migration_lock(connection)
             await connection.execute(delete(generations).where(generations.c.status == "building"))
             for partition, offset in policies_from.items():
                 await connection.execute(
@@ -207,7 +208,7 @@ async def _create_generation(
     A damaged one is dropped. One that `is_loaded` in bulk gets most of its indexes later, and autovacuum too.
     """
     schema = generation_schema(control_schema, number)
-    await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+    await drop_generation(connection, control_schema, number)
     await connection.execute(CreateSchema(schema))
     inside = await connection.execution_options(schema_translate_map={None: schema})
     for table in GENERATION_TABLES:
@@ -229,6 +230,13 @@ async def _create_generation(
             insert(load_progress).values([{"partition": p, **nothing} for p in range(partitions)])
         )
     await connection.execution_options(schema_translate_map={None: control_schema})
+    await grant_rights(connection, control_schema, number)
+
+
+async def drop_generation(connection: AsyncConnection, control_schema: str, number: int) -> None:
+    """Drop the tables and the views of a generation, if it has any."""
+    for schema in (views_schema(control_schema, number), generation_schema(control_schema, number)):
+        await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
 
 
 async def drop_all_but_live(url: str, control_schema: str) -> Sequence[int]:
@@ -242,8 +250,7 @@ async def drop_all_but_live(url: str, control_schema: str) -> Sequence[int]:
         for number in numbers:
             # The row last: a generation without a row would never be dropped.
             async with engine.begin() as connection:
-                schema = generation_schema(control_schema, number)
-                await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+                await drop_generation(connection, control_schema, number)
                 await connection.execute(delete(generations).where(generations.c.number == number))
             dropped.append(number)
     except (OSError, DBAPIError) as error:

@@ -9,9 +9,10 @@ import asyncpg
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.schema import CreateSchema, DropSchema
+from sqlalchemy.schema import CreateSchema
 
 from app.errors import Unavailable, WrongLog
+from projections.generations.lifecycle import drop_generation
 from projections.generations.log_identity import LogIdentity
 from projections.postgres.database import ensure_database
 from projections.postgres.engines import first_line, open_engine
@@ -78,8 +79,7 @@ async def forget_read_models(url: str, control_schema: str, policies: Mapping[in
             await connection.execute(CreateSchema(control_schema, if_not_exists=True))
             await connection.run_sync(control.create_all)
             for number in await _check_empty(connection, control_schema):
-                schema = generation_schema(control_schema, number)
-                await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+                await drop_generation(connection, control_schema, number)
             for table in (generations, log_identity, policy_checkpoints):
                 await connection.execute(delete(table))
             if policies:

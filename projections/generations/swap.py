@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import Unavailable
-from projections.generations.lifecycle import MIGRATION_LOCK, live_of_this_version
+from projections.generations.lifecycle import live_of_this_version
+from projections.generations.migration_lock import hold_migration_lock
 from projections.postgres.engines import open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import generations
@@ -40,7 +41,7 @@ async def swap(url: str, control_schema: str, number: int, finish: Finish | None
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            await hold_migration_lock(connection)
             status = select(generations.c.status).where(generations.c.number == number)
             if (await connection.execute(status)).scalar() != "building":
                 return

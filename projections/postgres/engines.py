@@ -17,6 +17,11 @@ def open_engine(url: str, control_schema: str) -> AsyncEngine:
     )
 
 
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error of such an engine, without the statement that failed."""
     origin = getattr(error, "orig", None) or error

@@ -64,6 +64,11 @@ async def live_number(source: Source, control_schema: str, version: int) -> int 
     return number
 
 
+def views_schema(control_schema: str, number: int) -> str:
+    """Return the name of the schema of one generation's views for auditors."""
+    return f"{generation_schema(control_schema, number)}_views"
+
+
 def generation_schema(control_schema: str, number: int) -> str:
     """Return the name of one generation's schema."""
     return f"{control_schema}_g{number}"

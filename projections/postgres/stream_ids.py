@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+KIND = "left(stream, 4)"
+"""The kind of the column `stream`."""
 KEY = "substr(stream, 6)"
 """The key of the column `stream`: the kinds have four letters."""
 IS_TASK = "stream LIKE 'task:%'"

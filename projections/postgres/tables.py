@@ -122,6 +122,15 @@ tree_head_keys = Table(
 FRESH_S = 5.0
 """The time for which a worker's report is valid; there is one every second."""
 
+database_roles = Table(
+    "database_roles",
+    control,
+    Column("name", Text, primary_key=True),
+    # `read`: all tables; `query`: only the views for auditors.
+    Column("may", Text, nullable=False),
+)
+"""The roles of PostgreSQL, besides the owner of the tables, that have rights in each generation."""
+
 log_identity = Table(
     "log_identity",
     control,

@@ -6,7 +6,9 @@ import click
 
 from tasktape.cli.lazy_verbs import LazyVerbs
 
-VERBS: dict[str, tuple[str, str]] = {}
+VERBS: dict[str, tuple[str, str]] = {
+    "sql": ("tasktape.cli.audit_sql:sql", "Query the views of the audit with SQL."),
+}
 """See `LazyVerbs`: a verb is a command in a module of its own, and a line here."""
 
 

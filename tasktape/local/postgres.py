@@ -20,6 +20,8 @@ from tasktape.local.server import Child
 INIT_LIMIT_S = 60.0
 LEFTOVER_LIMIT_S = 10.0
 USER = DATABASE = "tasktape"
+API_USER, SQL_USER = "tasktape_api", "tasktape_sql"
+"""The roles of API processes and of auditors' statements, which `tasktape migrate` creates."""
 
 SETTINGS = {
     "listen_addresses": LOOPBACK,
@@ -37,6 +39,13 @@ SETTINGS = {
 
 MOST_SHARED_BUFFERS_MIB = 512
 """Enough for the tables and indexes of 200,000 tasks. They take memory as they fill, not before."""
+
+
+PRIVATE_MEMORY_BYTES = 2**30
+"""The most memory of one session's process besides the shared buffers: beyond it, its statement fails alone.
+
+Making an index takes 256 MiB. Nothing but a statement of an auditor can take more.
+"""
 
 
 def shared_buffers_mib() -> int:
@@ -73,7 +82,20 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """Return the database's address with its password. The first `launch` chooses the port."""
-        return f"postgresql://{USER}:{self._password()}@{LOOPBACK}:{self._ports['postgres']}/{DATABASE}"
+        return self._url_of(USER)
+
+    @property
+    def api_url(self) -> str:
+        """Return the address for API processes, who only read."""
+        return self._url_of(API_USER)
+
+    @property
+    def sql_url(self) -> str:
+        """Return the address for auditors' statements."""
+        return self._url_of(SQL_USER)
+
+    def _url_of(self, user: str) -> str:
+        return f"postgresql://{user}:{self._password(user)}@{LOOPBACK}:{self._ports['postgres']}/{DATABASE}"
 
     def launch(self) -> Launch:
         """Create the cluster if needed, choose a port and return how to start the server."""
@@ -98,6 +120,7 @@ class EmbeddedPostgres:
             account=account,
             stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
             stop_timeout_s=0.6,
+            private_memory_bytes=PRIVATE_MEMORY_BYTES,
             death_signal=signal.SIGQUIT,  # "immediate": ends its own children, recovers at the next start
         )
 
@@ -117,8 +140,14 @@ class EmbeddedPostgres:
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def _password(self) -> str:
-        return (self.folder / "password").read_text().strip()
+    def _password(self, user: str) -> str:
+        """Return the password of a role; that of the owner is made with the cluster, others on first use."""
+        path = self._password_file(user)
+        known = path.read_text().strip() if path.exists() else ""
+        return known or _write_password(path)
+
+    def _password_file(self, user: str) -> Path:
+        return self.folder / ("password" if user == USER else f"password_{user}")
 
     def _pid_file_lines(self) -> list[str]:
         try:
@@ -131,9 +160,8 @@ class EmbeddedPostgres:
         work = self.folder / "new"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
-        password = self.folder / "password"
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24) + "\n")
+        password = self._password_file(USER)
+        _write_password(password)
         if account is not None:
             os.chown(work, account.uid, account.gid)
         locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
@@ -156,6 +184,13 @@ class EmbeddedPostgres:
             # Reused since, after a reboot for instance: PostgreSQL would refuse to start for its sake. In any
             # other case the file stays: by it PostgreSQL sees that no process of its own is left.
             (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _write_password(path: Path) -> str:
+    password = secrets.token_urlsafe(24)
+    path.touch(mode=0o600)
+    path.write_text(f"{password}\n")
+    return password
 
 
 def binary(name: str) -> Path:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -33,6 +34,8 @@ class Launch:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 1.0
     """The least time that it has to end by itself; a supervisor may grant more."""
+    private_memory_bytes: int | None = None
+    """The most memory of each of its processes that it does not share (Linux)."""
     death_signal: signal.Signals = signal.SIGKILL
     """The signal that the kernel sends it when this process dies (Linux)."""
 
@@ -97,6 +100,8 @@ def spawn(launch: Launch) -> subprocess.Popen[bytes]:
     def enter() -> None:
         if launch.account is not None:
             become(launch.account)
+        if launch.private_memory_bytes is not None:
+            limit_private_memory(launch.private_memory_bytes)
         die_with_parent(launch.death_signal, parent_pid)
 
     descriptor = os.open(launch.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -115,6 +120,13 @@ def spawn(launch: Launch) -> subprocess.Popen[bytes]:
         raise LocalError(f"{launch.name} cannot be started: {error}") from error
     finally:
         os.close(descriptor)
+
+
+def limit_private_memory(limit_bytes: int) -> None:
+    """Limit the memory that this process, a forked child, and its own children each do not share."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = limit_bytes if most == resource.RLIM_INFINITY else min(limit_bytes, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def wait_ready(

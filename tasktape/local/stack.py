@@ -132,6 +132,9 @@ class Stack:
             or str(options.data.tree_head_keys),
             "PYTHONUNBUFFERED": "1",
         }
+        if self.postgres is not None:
+            settings["TASKTAPE_API_DATABASE_URL"] = self.postgres.api_url
+            settings["TASKTAPE_SQL_DATABASE_URL"] = self.postgres.sql_url
         if signs_tokens(options.env):
             settings["JWT_SECRET"] = signing_secret(options)
         return {**options.env, **settings}

@@ -42,6 +42,7 @@ from app.tasks.decision_context import Along, Change, Gap, PastEvent, PriorComme
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
 from app.tasks.state import Task
 from app.tasks.undo import newest_change
+from projections.audit_sql.session import AuditSql
 from projections.generations.completeness import missing_tables
 from projections.postgres.database import Database
 from projections.postgres.live_generation import LiveGeneration
@@ -436,6 +437,7 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         workers=Workers(Database(reading, LiveGeneration("t", 1, 1), "t")),
         missing_tables=partial(missing_tables, Database(reading, LiveGeneration("t", 1, 1), "t")),
         activity=ActivityQueries(reading),
+        audit_sql=AuditSql(None, LiveGeneration("t", 1, 1), "t"),
         statistics=StatisticsQueries(Database(reading, LiveGeneration("t", 1, 1), "t")),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),

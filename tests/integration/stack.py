@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+from sqlalchemy import make_url
 
 from app.merkle.notes import COSIGNATURE
 from streams.tree_heads.keys import SigningKey
@@ -90,8 +91,15 @@ class Stack:
             "TASKTAPE_TREE_HEAD_KEYS": str(self.folder / "tree-head-keys"),
             "TASKTAPE_WITNESSES": str(replace(WITNESS.public, type=COSIGNATURE)),
             "TASKTAPE_SCHEMA": f"t_{self.name}",
+            "TASKTAPE_API_DATABASE_URL": self.url_of("api"),
+            "TASKTAPE_SQL_DATABASE_URL": self.url_of("sql"),
             **self.overrides,
         }
+
+    def url_of(self, role: str) -> str:
+        """Return the address of the database for a role of this stack."""
+        url = make_url(self.database_url).set(username=f"{role}_{self.name}", password=SECRET)
+        return url.render_as_string(hide_password=False)
 
     def migrate(self) -> None:
         """Create the topics and tables."""

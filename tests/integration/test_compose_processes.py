@@ -106,7 +106,9 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, C
     found: dict[str, Container] = {}
     try:
         places = {"kafka:9092": kafka.start()}
-        places |= secret_files(folder, {"database_url": postgres.start()})
+        urls = {"database_url": postgres.start()}
+        urls |= {"api_database_url": postgres.api_url, "sql_database_url": postgres.sql_url}
+        places |= secret_files(folder, urls)
         for name, service in read_compose({"TASKTAPE_DRAIN_S": "1"})["services"].items():
             if service["image"] == "tasktape":
                 own = places | {"/tmp/ready": str(folder / f"{name}.ready")}

@@ -26,7 +26,10 @@ from app.log.records import RawRecord, source_of
 from app.settings import Settings
 from benchmarks.incidents import traces, write_xes
 from streams.event_log import KafkaEventLog
+from tasktape.cli.audit_sql import table_lines
+from tasktape_client.models import SqlResult
 from tests.fork_server import COMMAND_LINE, fork_server
+from tests.integration.documents import blocks
 from tests.integration.incident_replay import CheckedReplay
 from tests.integration.stack import Stack
 from tests.integration.statistics_by_pandas import (
@@ -43,6 +46,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "bpic2013_incidents.xes.g
 TASKS, EVENTS = 7_554, 65_533
 SOME = 500
 IMPORT_LIMIT_S = 180
+NAMED = "(select id from lists where name = 'Incidents')"
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,21 @@ def imported(running_stack: Stack, incidents: Path) -> Imported:
     user = f"importer-{uuid4().hex[:8]}"
     summary = run_import(running_stack, user, incidents)
     return Imported(running_stack, user, incidents, summary, cases(incidents))
+
+
+async def test_ten_questions_have_the_answers_of_the_page(imported: Imported) -> None:
+    """A generated log has other answers."""
+    page = "docs/how-to/audit-sql.md"
+    questions = [each for each in blocks(page) if "'Incidents'" in each]
+    assert len(questions) == 10
+    async with imported.stack.client("admin", admin=True) as client:
+        for question, shown in zip(questions, blocks(page, language="text"), strict=True):
+            sql = question.split("SQL'\n")[1].removesuffix("SQL\n").replace(NAMED, f"'{imported.list_id}'")
+            answer = await client.post("/api/audit/sql", json={"sql": sql})
+            assert answer.status_code == 200, answer.text
+            lines = table_lines(SqlResult.model_validate(answer.json()))
+            text = "".join(f"{line}\n" for line in lines)
+            assert text == shown or imported.file != REAL, question
 
 
 def all_tasks(imported: Imported) -> dict[str, dict[str, Any]]:

@@ -74,7 +74,7 @@ async def test_hanging_worker_is_named_by_readyz_until_it_continues(stack: Stack
         assert (await client.get(written.headers["location"])).json()["outcome"] == "accepted"
 
 
-@pytest.mark.parametrize("dropped", ["TABLE {live}.tasks", "SCHEMA {live} CASCADE"])
+@pytest.mark.parametrize("dropped", ["TABLE {live}.tasks CASCADE", "SCHEMA {live} CASCADE"])
 async def test_dropped_read_models_are_created_once_by_concurrent_processes(
     kafka_brokers: str, database_url: str, dropped: str
 ) -> None:
@@ -102,7 +102,7 @@ async def test_dropped_read_models_are_created_once_by_concurrent_processes(
 @pytest.mark.parametrize(
     ("dropped", "named"),
     [
-        ("TABLE {live}.tasks", "{live}.tasks"),
+        ("TABLE {live}.tasks CASCADE", "{live}.tasks"),
         ("TABLE {live}.checkpoints", "{live}.checkpoints"),
         ("SCHEMA {live} CASCADE", "{live}.task_versions, {live}.tasks"),
         ("SCHEMA {schema} CASCADE", "{schema}.generations"),

@@ -87,6 +87,8 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "top_level": st.booleans(),
     "stages": st.lists(st.fixed_dictionaries({"name": SHORT, "category": st.just("open")}), max_size=2),
     "ids": st.lists(SHORT, max_size=3),
+    "means": st.sampled_from(["query", "sql"]),
+    "question": TEXTS,
     "skipped": st.lists(st.sampled_from(["0:0", "0:1", "1:0", "1:1", "x"]), max_size=3),
     "completed_at": st.one_of(TIMES, st.none()),
     "deleted_at": st.one_of(TIMES, st.none()),

@@ -35,6 +35,7 @@ from tasktape_client.models.operation import (
     Readiness,
 )
 from tasktape_client.models.people import ActivityEvent, ActivityGroup, Me, Notification, Unread
+from tasktape_client.models.sql import SqlColumn, SqlResult
 from tasktape_client.models.statistics import (
     Day,
     Durations,
@@ -102,6 +103,8 @@ __all__ = [
     "Role",
     "Series",
     "SideEffect",
+    "SqlColumn",
+    "SqlResult",
     "Stage",
     "Statistics",
     "StatisticsReport",

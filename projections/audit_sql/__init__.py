@@ -1,0 +1,1 @@
+"""SQL for auditors: the views that they read, and statements under a role that can do nothing else."""
