@@ -149,13 +149,13 @@ def _text(draw: random.Random, words: int) -> str:
 
 def _change(draw: random.Random, kind: str) -> tuple[int, str]:
     """Return the columns `fields` and `changes` of an event of this type."""
-    before, after = draw.sample(STAGES, 2)
+    before, after = draw.sample(STAGES[:-2], 2)
     made: dict[str, tuple[Any, Any]] = {
         "task.edited": {
             "priority": (draw.choice(["low", "medium"]), draw.choice(["high", "urgent"])),
             "tags": ([f"tag{draw.randrange(50)}"], [f"tag{draw.randrange(50, 90)}"]),
         },
-        "task.moved": {"stage": (before, after)},
+        "task.moved": {"stage": draw.choice([(before, after), (before, "Closed"), ("Resolved", after)])},
         "task.created": {"title": (None, "T"), "stage": (None, after), "list_id": (None, list_id(0))},
         "task.commented": {"comment_count": (draw.randrange(9), 10)},
         "task.completed": {"status": ("open", "done"), "stage": (before, "Resolved")},

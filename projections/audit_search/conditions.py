@@ -25,6 +25,9 @@ from projections.task_search.filters import tsquery_of
 FEW_KEYS = 64
 """The most keys of which the index finds rows with any one: it compares all of them for each row."""
 
+FEW_TYPES = 8
+"""The most event types that the index finds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -64,7 +67,9 @@ def _lists(list_ids: Sequence[str]) -> Condition:
 
 def _types(types: Sequence[str]) -> Condition:
     numbers = tuple(map(type_number, types))
-    return Condition(lambda parameters: _is_one_of("type", numbers, "smallint", parameters), numbers)
+    # Most events are of one of many types, and an index would compare all keys for each of them.
+    keys = numbers if len(numbers) <= FEW_TYPES else ()
+    return Condition(lambda parameters: _is_one_of("type", numbers, "smallint", parameters), keys)
 
 
 def _outcomes(outcomes: Sequence[str]) -> Condition:

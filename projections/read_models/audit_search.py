@@ -35,7 +35,6 @@ KEYS = (
 
 An accepted record has no key of its outcome: nearly all are accepted.
 """
-PAGES_TOGETHER = 16
 
 audit_search = Table(
     "audit_search",
@@ -71,15 +70,6 @@ audit_search = Table(
     ),
     Index("audit_search_by_time", "time", "place"),
     Index("audit_search_by_recorded_at", "recorded_at", "place"),
-    # A few bytes for each thousand rows.
-    Index(
-        "audit_search_by_range",
-        "place",
-        "time",
-        "recorded_at",
-        postgresql_using="brin",
-        postgresql_with={"pages_per_range": PAGES_TOGETHER, "autosummarize": "true"},
-    ),
 )
 """The keys, times and words that events are found by, sorted by and counted by."""
 
