@@ -28,11 +28,12 @@ from app.tasks.state import Task
 
 WINDOW_S = 3_600
 """The length of a group's time window, aligned to the epoch."""
-_BY_POLICY = {
+BY_POLICY: Mapping[str, str] = {
     "task.created": "task.recurred",
     "task.restored": "task.recurred",
     "task.deleted": "task.withdrawn",
 }
+"""Event type → the type of activity, if a policy appended the event."""
 _EFFECTS = {"done": "task.completed", "open": "task.reopened"}
 
 # --- one event -------------------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ def _of_task(record: Record, before: Task | None, after: Task) -> str | None:
     if record.source.startswith(IMPORT_PREFIX):
         return "task.imported" if before is None else None
     if record.source.startswith(POLICY_PREFIX):
-        return _BY_POLICY.get(record.type)
+        return BY_POLICY.get(record.type)
     match record.data:
         case TaskReminded():
             return None

@@ -16,19 +16,11 @@ applied, equal changes of both sides are applied once, other overlapping changes
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
-from difflib import Match, SequenceMatcher
-from itertools import accumulate, takewhile
 
-import regex
-
+from app.text.comparison import is_filler, replacements, shared_prefix, words_of
 from app.text.graphemes import clusters
-
-_WORD = re.compile(r"s*(?:p|w+)|s+")
-"""A word of any script or one sign, with the space before it, where each cluster is of a kind."""
-_KINDS = (("s", regex.compile(r"\s")), ("p", regex.compile(r"[\p{P}\p{S}]")))
 
 _STEPS = 600_000
 """The limit of one comparison; a merge makes at most four of this size. A step takes some 0.05 µs."""
@@ -109,23 +101,12 @@ def _merge_lines(base: list[str], theirs: list[str], yours: list[str]) -> list[s
 
 def _merge_words(lines: _Region, steps: int) -> list[str] | None:
     texts = ("\n".join(side) for side in (lines.base, lines.theirs, lines.yours))
-    base, theirs, yours = (_words(text) for text in texts)
+    base, theirs, yours = (words_of(text) for text in texts)
     if not (base and theirs and yours):
         return None
     regions = _regions(base, theirs, yours, steps=steps, may_grow=0)
     words = _joined(base, regions, [_merge_region(region) for region in regions])
     return None if words is None else "".join(words).split("\n")
-
-
-def _words(text: str) -> list[str]:
-    """Split a text into words and signs, each with the space before it; keep grapheme clusters whole."""
-    parts = clusters(text)
-    kinds = "".join(map(_kind, parts))
-    return ["".join(parts[slice(*match.span())]) for match in _WORD.finditer(kinds)]
-
-
-def _kind(cluster: str) -> str:
-    return next((kind for kind, pattern in _KINDS if pattern.match(cluster)), "w")
 
 
 def _joined(base: list[str], regions: list[_Region], settled: list[list[str] | None]) -> list[str] | None:
@@ -163,44 +144,10 @@ def _regions(
 
 
 def _changes(base: list[str], new: list[str], side: int, steps: int) -> list[_Change]:
-    start = _shared(base, new)
-    rest = min(len(base), len(new)) - start
-    end = min(rest, _shared(base[::-1], new[::-1]))
-    before, after = base[start : len(base) - end], new[start : len(new) - end]
-    changes: list[_Change] = []
-    at = side_at = 0
-    for alike in _BoundedMatcher(before, after, steps).get_matching_blocks():
-        if alike.size and all(map(_is_filler, before[alike.a : alike.a + alike.size])):
-            continue
-        if at < alike.a or side_at < alike.b:
-            changes.append(_Change(start + at, start + alike.a, after[side_at : alike.b], side))
-        at, side_at = alike.a + alike.size, alike.b + alike.size
-    return changes
-
-
-def _is_filler(token: str) -> bool:
-    return not any(map(str.isalnum, token))
-
-
-class _BoundedMatcher(SequenceMatcher[str]):
-    """A matcher that stops after a bounded number of steps; the remainder then counts as changed."""
-
-    def __init__(self, before: list[str], after: list[str], steps: int) -> None:
-        super().__init__(None, before, after, autojunk=False)
-        self.steps_left = steps
-        found = Counter(after)
-        self.costs = list(accumulate((4 + found[token] for token in before), initial=0))
-
-    def find_longest_match(
-        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
-    ) -> Match:
-        self.steps_left -= self.costs[-1 if ahi is None else ahi] - self.costs[alo]
-        return super().find_longest_match(alo, ahi, blo, bhi) if self.steps_left > 0 else Match(alo, blo, 0)
-
-
-def _shared(one: list[str], other: list[str]) -> int:
-    """Return the length of the common prefix."""
-    return sum(1 for _ in takewhile(bool, map(str.__eq__, one, other)))
+    return [
+        _Change(each.start, each.end, new[each.new_start : each.new_end], side)
+        for each in replacements(base, new, steps)
+    ]
 
 
 def _clash(one: _Change, other: _Change, may_grow: int) -> bool:
@@ -243,7 +190,7 @@ def _merge_region(region: _Region, *, end: int | None = None) -> list[str] | Non
 
 def _continuation(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
     """Return the side that begins with the other's change and continues where the other kept the base."""
-    shared = _shared(theirs, yours)
+    shared = shared_prefix(theirs, yours)
     pairs = sorted(((theirs, yours), (yours, theirs)), key=lambda pair: -len(pair[0]))
     for one, other in pairs:
         left = one[shared:]
@@ -255,8 +202,8 @@ def _continuation(base: list[str], theirs: list[str], yours: list[str]) -> list[
 
 def _merge_insertions(theirs: list[str], yours: list[str]) -> list[str]:
     """Return the lines that both sides inserted at one place, `theirs` first, without duplicates."""
-    start = _shared(theirs, yours)
-    repeated = Counter(line for line in theirs[start:] if not _is_filler(line))
+    start = shared_prefix(theirs, yours)
+    repeated = Counter(line for line in theirs[start:] if not is_filler(line))
     added = []
     for line in yours[start:]:
         if repeated[line]:
