@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.endpoints.history import Event
+from api.endpoints.history import AuditEvent
 from api.http.audit_access import reader_of, record_access
 from api.http.audit_parameters import audit_parameters, with_filters
 from api.http.cursors import decode_cursor, encode_cursor
@@ -18,10 +18,10 @@ from api.http.dependencies import dependencies_of
 from api.http.query import PageQuery
 from api.http.responses import json_answer, page_answer
 from api.http.routing import Endpoint
+from app.audit.descriptions import described_json
 from app.audit.groups import GROUPS, read_group
 from app.audit.query import DEFAULT_SORT, SORTS, AuditQuery, read_sort
 from app.errors import FieldError, Invalid
-from app.log.event_json import event_json
 from app.positions import positions_to_json
 from app.values import TimeZone
 from app.zones import zone
@@ -46,7 +46,7 @@ class AuditPageQuery(PageQuery):
 class AuditPageOut(BaseModel):
     """Events in order, and the positions they were read at."""
 
-    items: list[Event]
+    items: list[AuditEvent]
     next_cursor: str | None
     positions: dict[str, int]
 
@@ -83,7 +83,7 @@ async def audit_events(request: Request) -> Response:
         query, reader_of(request), sort, after=after, limit=page.limit
     )
     end = None if found.end is None else encode_cursor(fingerprint, list(found.end))
-    return page_answer([event_json(event) for event in found.items], end, found.positions)
+    return page_answer([described_json(*each) for each in found.items], end, found.positions)
 
 
 async def _counts(request: Request, query: AuditQuery, page: AuditPageQuery) -> Response:

@@ -13,11 +13,12 @@ from pydantic import (
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.audit_access import reader_of
 from api.http.cursors import Offset, decode_cursor, encode_cursor
 from api.http.dependencies import dependencies_of
 from api.http.query import PageQuery
 from api.http.responses import page_answer
-from app.log.event_json import event_json
+from app.audit.descriptions import described_json
 from app.stream_ids import StreamId
 
 
@@ -49,10 +50,21 @@ class Event(BaseModel):
     changes: dict[str, tuple[Any, Any]] = Field(description="Field → value before and after")
 
 
+class AuditEvent(Event):
+    """An event of the log, with a sentence, and the differences of changed texts."""
+
+    sentence: str = Field(examples=["alice moved “Pay rent” from Doing to Done"])
+    diff: dict[str, list[tuple[Literal["=", "-", "+"], str]]] = Field(
+        default_factory=dict,
+        description="Changed text (`notes` or `comment`) → its parts in order: in both texts, only in the"
+        " former one, only in the new one; absent if no text changed",
+    )
+
+
 class EventPageOut(BaseModel):
     """Events, in order."""
 
-    items: list[Event]
+    items: list[AuditEvent]
     next_cursor: str | None
 
 
@@ -67,10 +79,11 @@ async def history_answer(request: Request, stream: StreamId, query: HistoryQuery
     if query.cursor is not None:
         [after] = decode_cursor(fingerprint, query.cursor, _PLACE)
     events = await dependencies_of(request).audit.history(
-        stream, after=after, limit=query.limit + 1, with_superseded=everything
+        stream, reader_of(request), after=after, limit=query.limit + 1, with_superseded=everything
     )
     shown = events[: query.limit]
     end = None
     if len(events) > query.limit:
-        end = encode_cursor(fingerprint, [shown[-1].position.offset if everything else shown[-1].version])
-    return page_answer([event_json(event) for event in shown], end)
+        last = shown[-1].event
+        end = encode_cursor(fingerprint, [last.position.offset if everything else last.version])
+    return page_answer([described_json(*each) for each in shown], end)

@@ -25,6 +25,7 @@ from app.text.graphemes import shortened
 
 MAX_VALUE_CHARS = 80
 MAX_TITLE_CHARS = 160
+MAX_QUESTION_CHARS = 200
 """Longer ones are shortened; the event has them in full."""
 SERVICE = "Tasktape"
 """The actor of events that a policy appended."""
@@ -193,6 +194,9 @@ def _of_user(each: Described) -> str:
             return f"{each.actor} marked {some} as unread"
         case "user.notifications_all_read":
             return f"{each.actor} marked all notifications up to {each.data['until']} as read"
+        case "user.audit_read":
+            question = shortened(each.data["question"], MAX_QUESTION_CHARS)
+            return f"{each.actor} read events of others, by {each.data['means']}: {question}"
         case _:
             return f"{each.actor} appended {each.type}"
 

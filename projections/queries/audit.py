@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from app.audit.access import Reader
 from app.log.event_json import RecordedEvent
 from app.positions import Position
 from projections.postgres.id_columns import text_of, uuid_of
 from projections.postgres.snapshots import positions_at
 from projections.postgres.stream_ids import is_one_of, is_stream
-from projections.read_models.audit_rows import EVENT_COLUMNS, UPDATE_COLUMNS, event_and_shown, event_from_row
+from projections.queries.descriptions import Described, described
+from projections.read_models.audit_rows import EVENT_COLUMNS, UPDATE_COLUMNS, event_and_shown
 
 _AT = f'SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" = $2'  # noqa: S608
 _LAST_COPY = f"""
@@ -59,14 +61,16 @@ class AuditQueries:
         )
 
     async def history(
-        self, stream: str, *, after: int, limit: int, with_superseded: bool
-    ) -> list[RecordedEvent]:
+        self, stream: str, reader: Reader, *, after: int, limit: int, with_superseded: bool
+    ) -> list[Described]:
         """Return a stream's events: the accepted ones after a version, or all records after an offset.
 
         `after` is that version or offset. Control records have no version, so only the latter include them.
         """
-        rows = await self._pool.fetch(_HISTORY_OF_ALL if with_superseded else HISTORY, stream, after, limit)
-        return [event_from_row(row) for row in rows]
+        statement = _HISTORY_OF_ALL if with_superseded else HISTORY
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(statement, stream, after, limit)
+            return await described(connection, rows, reader)
 
     async def event_ids(self, streams: Sequence[str]) -> dict[str, list[str]]:
         """Return the ids of the accepted events of each of these streams that has some, in order."""

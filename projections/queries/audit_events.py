@@ -14,7 +14,6 @@ from app.audit.access import Reader
 from app.audit.changed_values import EMPTY, texts_of
 from app.audit.groups import PERIODS
 from app.audit.query import AuditQuery, Sort
-from app.log.event_json import RecordedEvent
 from app.log.updates import state_from_json
 from app.stream_ids import StreamId, list_stream, user_stream
 from app.tasks.state import Task
@@ -25,6 +24,7 @@ from projections.audit_search.orders import Order, Place
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_in, snapshot
 from projections.postgres.stream_ids import stream_of
+from projections.queries.descriptions import Described, described
 from projections.read_models import members
 from projections.read_models.audit import PLACE_BITS
 from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row, state_from_row
@@ -46,7 +46,7 @@ _SEEN = f"""
 class AuditPage:
     """Events in order, the place of the last one if there are more, and the positions of the read models."""
 
-    items: Sequence[RecordedEvent]
+    items: Sequence[Described]
     end: Place | None
     positions: dict[int, int]
 
@@ -80,17 +80,17 @@ class AuditEvents:
     ) -> AuditPage:
         """Return at most `limit` events that the reader sees, after a place in the order."""
         async with snapshot(self._pool) as connection:
-            scope, positions = await _seen(connection, query, reader)
+            scope, positions = await seen(connection, query, reader)
             chosen = AuditFilter.of(query, scope)
             finder = Finder(connection, chosen, Order.of(sort), limit + 1, self._bounds)
             places = await finder.find(after)
-            items = await events_at(connection, [each.place for each in places[:limit]])
+            items = await events_at(connection, [each.place for each in places[:limit]], reader)
         return AuditPage(items, places[limit - 1] if len(places) > limit else None, positions)
 
     async def counts(self, query: AuditQuery, reader: Reader, group: str, zone: ZoneInfo) -> AuditCounts:
         """Count the events that the reader sees; the periods are those of a time zone."""
         async with snapshot(self._pool) as connection:
-            scope, positions = await _seen(connection, query, reader)
+            scope, positions = await seen(connection, query, reader)
             found, truncated = await counted(connection, AuditFilter.of(query, scope), group, zone.key)
             groups = await _named(connection, query, group, found, zone)
         return AuditCounts(groups, truncated, positions)
@@ -106,15 +106,15 @@ class AuditEvents:
         )
 
 
-async def events_at(connection: Connection, places: Sequence[int]) -> list[RecordedEvent]:
-    """Return the events at some places of the log, in the given order."""
+async def events_at(connection: Connection, places: Sequence[int], reader: Reader) -> list[Described]:
+    """Return the events at some places of the log, in the given order, described for a reader."""
     await connection.execute(WALKING)
     partitions = [place >> PLACE_BITS for place in places]
     rows = await connection.fetch(_EVENTS, partitions, [place & _OFFSET for place in places])
-    return [event_from_row(row) for row in rows]
+    return await described(connection, rows, reader)
 
 
-async def _seen(
+async def seen(
     connection: Connection, query: AuditQuery, reader: Reader
 ) -> tuple[Scope | None, dict[int, int]]:
     """Return what a reader sees, None for everything, and the positions of the read models."""

@@ -97,6 +97,12 @@ def event_from_row(row: asyncpg.Record) -> RecordedEvent:
     return _event(row, state_from_row(row))
 
 
+def event_and_state(row: asyncpg.Record) -> tuple[RecordedEvent, bytes | None]:
+    """Return the event of a row that starts with `EVENT_COLUMNS`, and the JSON of the state after it."""
+    state = state_from_row(row)
+    return _event(row, state), state
+
+
 def event_and_shown(row: asyncpg.Record) -> tuple[RecordedEvent, bytes]:
     """Return the event of a row with `UPDATE_COLUMNS`, and the JSON of the state: `null` if it is gone."""
     state = state_from_row(row)

@@ -43,7 +43,7 @@ from app.tasks.events import (
     TaskSkipped,
     TaskUndone,
 )
-from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
+from app.users import AllNotificationsRead, AuditRead, NotificationsRead, NotificationsUnread
 from tests.folding import fold_log
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, raw_of, record_of
 
@@ -163,6 +163,7 @@ CASES: list[tuple[tuple[Any, ...], str]] = [
     ((HOME, MemberAdded("bob", "viewer"), ListHandedOver("bob")), "alice handed the list “Home” over to bob"),
     ((NotificationsRead(("a",)),), "alice marked 1 notification as read"),
     ((NotificationsUnread(("a", "b")),), "alice marked 2 notifications as unread"),
+    ((AuditRead("query", "actor=bob"),), "alice read events of others, by query: actor=bob"),
     (
         (AllNotificationsRead(START),),
         "alice marked all notifications up to 2026-03-01T09:00:00Z as read",

@@ -165,7 +165,7 @@ async def pages(
     after: Place | None = None
     for _ in range(1_000):
         page = await events.page(query, reader, sort, after=after, limit=limit)
-        found += [event.position for event in page.items]
+        found += [each.event.position for each in page.items]
         assert page.end is None or len(page.items) == limit
         if page.end is None:
             return found
@@ -201,8 +201,8 @@ async def test_events_are_as_in_the_fold(place: Projected, outcomes: Sequence[Ou
         AuditQuery(), everything, "position", after=None, limit=1_000
     )
     in_order = sorted(outcomes, key=lambda each: each.event.position)
-    assert list(map(_decoded, page.items)) == [_decoded(each.event) for each in in_order]
-    assert {each.outcome for each in page.items} == {"accepted", "superseded", "parked"}
+    assert [_decoded(each.event) for each in page.items] == [_decoded(each.event) for each in in_order]
+    assert {each.event.outcome for each in page.items} == {"accepted", "superseded", "parked"}
 
 
 def _decoded(event: RecordedEvent) -> Sequence[Any]:
@@ -275,7 +275,7 @@ async def test_pages_join_while_events_arrive(database_url: str, sort: Sort) -> 
     after: Place | None = None
     for _ in range(100):
         page = await events.page(query, reader, sort, after=after, limit=9)
-        found += [event.position for event in page.items]
+        found += [each.event.position for each in page.items]
         if page.end is None:
             break
         after = page.end
