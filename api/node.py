@@ -38,6 +38,7 @@ from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.relay.replays import ReplayNode
 from api.relay.statistics_channel import ListStatistics
 from api.relay.system_channel import SystemReports
+from api.relay.tails import TailNode
 from api.replay.turns import Turns
 from api.telemetry.counters import RelayCounters
 from api.telemetry.prometheus import Metrics
@@ -52,6 +53,7 @@ from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.audit_events import AuditEvents
+from projections.queries.audit_tail import AuditTail
 from projections.queries.decisions import CommandQueries
 from projections.queries.list_contents import ListContents
 from projections.queries.missed_updates import AuditHistory
@@ -235,6 +237,7 @@ class Live:
     connection_registry: ConnectionRegistry
     sockets: LiveSockets
     socketio: SocketIo
+    tails: TailNode
 
 
 def live_of(
@@ -291,4 +294,5 @@ def live_of(
         connection_registry=connection_registry,
         shares_port=settings.reuse_port == "on",
     )
-    return Live(feed, hub, relay, connection_registry, sockets, socketio)
+    tails = TailNode(AuditTail(database), hub.arrivals)
+    return Live(feed, hub, relay, connection_registry, sockets, socketio, tails)

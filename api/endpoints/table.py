@@ -6,6 +6,7 @@ from api.endpoints import (
     activity,
     audit,
     audit_sql,
+    audit_stream,
     bulk,
     comments,
     dead_letters,
@@ -53,6 +54,7 @@ _RESOURCES = (
     tree_heads,
     tree_proofs,
     audit,
+    audit_stream,
     dead_letters,
     health,
 )

@@ -14,6 +14,8 @@ PING_S = 25
 AUTHENTICATION_S = 10
 MAX_REPLAYS = 8
 """The most replays of a user on a node."""
+MAX_TAILS = 8
+"""The most tails of the audit of a user on a node."""
 MAX_SPEED = 1e9
 MAX_GAP_MS = 3_600_000
 DEFAULT_GAP_MS = 2_000

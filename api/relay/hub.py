@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from api.protocol.frames import EncodedMessage, MessageBatch
+from api.relay.arrivals import Arrivals
 from api.relay.fanout import MANY, Broadcast, Recipients
 from api.relay.list_watches import ListWatches
 from api.relay.membership import moved_to
@@ -38,6 +39,7 @@ class Hub:
         self.subscribers = SubscriberIndex(self.published, self.counters)
         self.visibility = VisibilityChanges(self.subscribers)
         self.watches = ListWatches()
+        self.arrivals = Arrivals()
         # For the innermost loops: the same objects, nearer.
         self._replay_buffer = self.published.replay_buffer
         self._positions = self.published.reached
@@ -79,6 +81,8 @@ class Hub:
         self.visibility.follow_live(update, is_list=is_list)
         if is_list:
             self.watches.follow(update)
+        if self.arrivals:
+            self.arrivals.notify(update)
         return True
 
     def _recipients_of(self, channels: tuple[Channel, ...]) -> Recipients | None:
