@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -21,6 +22,7 @@ from api.http.routing import Endpoint
 from app.audit.descriptions import described_json
 from app.audit.groups import GROUPS, read_group
 from app.audit.query import DEFAULT_SORT, SORTS, AuditQuery, read_sort
+from app.audit.story import story_json, trees_of
 from app.errors import FieldError, Invalid
 from app.positions import positions_to_json
 from app.values import TimeZone
@@ -40,6 +42,10 @@ class AuditPageQuery(PageQuery):
     group_by: str | None = Field(
         None, description=f"Count the events by this instead: {', '.join(f'`{group}`' for group in GROUPS)}"
     )
+    view: Literal["tree"] | None = Field(
+        None,
+        description="`tree` returns all events of one `correlation_id`, each below the event that caused it",
+    )
     time_zone: TimeZone = Field("UTC", description="Time zone of the hours, days and weeks in `group_by`")
 
 
@@ -48,6 +54,38 @@ class AuditPageOut(BaseModel):
 
     items: list[AuditEvent]
     next_cursor: str | None
+    positions: dict[str, int]
+
+
+class StoryNotification(BaseModel):
+    """A notification that a user got for an event."""
+
+    user: str
+    kind: str
+
+
+class StoryEvent(AuditEvent):
+    """An event of a story, with its notifications, and the events that it caused."""
+
+    notifications: list[StoryNotification]
+    effects: list[StoryEvent]
+
+
+class StoryCommand(BaseModel):
+    """The first command of a story."""
+
+    actor: str | None
+    source: str | None
+    time: datetime | None
+
+
+class StoryOut(BaseModel):
+    """The events of one correlation id as trees, in the order of recording."""
+
+    correlation_id: str
+    command: StoryCommand | None = Field(description="Null if the caller sees no event of it")
+    events: list[StoryEvent]
+    truncated: bool = Field(description="True if there are more events than a story has, 1,000")
     positions: dict[str, int]
 
 
@@ -75,6 +113,8 @@ async def audit_events(request: Request) -> Response:
     query, page = audit_parameters(request, AuditPageQuery)
     if page.group_by is not None:
         return await _counts(request, query, page)
+    if page.view is not None:
+        return await _story(request, query, page)
     sort = read_sort(page.sort)
     fingerprint = f"audit {sort} {urlencode(query.parameters())}"
     after = None if page.cursor is None else Place(*decode_cursor(fingerprint, page.cursor, _END))
@@ -102,6 +142,24 @@ async def _counts(request: Request, query: AuditQuery, page: AuditPageQuery) -> 
     return json_answer(body, positions=found.positions)
 
 
+async def _story(request: Request, query: AuditQuery, page: AuditPageQuery) -> Response:
+    if len(query.correlation_ids) != 1 or page.cursor is not None:
+        raise Invalid([FieldError("view", "tree needs one correlation_id, and has one page")])
+    await record_access(request, query, "query")
+    found = await dependencies_of(request).audit_events.story(query, reader_of(request))
+    events = {each.event.position: described_json(*each) for each in found.events}
+    trees = trees_of([each.event for each in found.events])
+    first = None if not trees else trees[0].event
+    body = b'{"correlation_id":%s,"command":%s,"events":%s,"truncated":%s,"positions":%s}' % (
+        to_json(query.correlation_ids[0]),
+        to_json(first and StoryCommand(actor=first.actor, source=first.source, time=first.time)),
+        story_json(trees, events, found.notified),
+        to_json(found.truncated),
+        to_json(positions_to_json(found.positions)),
+    )
+    return json_answer(body, positions=found.positions)
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
@@ -110,6 +168,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Find events of the log by filters, in an order, or count them",
         "audit",
         query=with_filters(AuditPageQuery),
-        answers={200: AuditPageOut | AuditCountsOut},
+        answers={200: AuditPageOut | AuditCountsOut | StoryOut},
     ),
 )

@@ -5,10 +5,13 @@ A command leads to an event. Commands on other tasks follow from it, and policie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json
+
 from app.log.event_json import RecordedEvent
+from app.positions import Position
 
 MAX_DEPTH = 32
 """The levels of a tree. Events further below are on the last level, in their order."""
@@ -60,3 +63,27 @@ def _lineage(node: Node, parents: dict[int, Node]) -> list[Node]:
 def _is_below(node: Node, other: Node, parents: dict[int, Node]) -> bool:
     """Return whether a node is another one, or one of its effects."""
     return node is other or any(each is other for each in _lineage(node, parents))
+
+
+# --- JSON ------------------------------------------------------------------------------------------------
+
+
+def story_json(
+    nodes: Sequence[Node], events: Mapping[Position, bytes], notified: Mapping[Position, Mapping[str, str]]
+) -> bytes:
+    """Return trees as JSON: `events` has the JSON of each event, and `notified` whom it notified as what."""
+    return b"[%s]" % b",".join(_node_json(node, events, notified) for node in nodes)
+
+
+def _node_json(
+    node: Node, events: Mapping[Position, bytes], notified: Mapping[Position, Mapping[str, str]]
+) -> bytes:
+    position = node.event.position
+    notifications = [
+        {"user": user, "kind": kind} for user, kind in sorted(notified.get(position, {}).items())
+    ]
+    return b'%s,"notifications":%s,"effects":%s}' % (
+        events[position][:-1],
+        to_json(notifications),
+        story_json(node.effects, events, notified),
+    )

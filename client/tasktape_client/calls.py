@@ -96,7 +96,7 @@ class Calls:
         call = Call(
             "GET",
             path,
-            params=_query(params),
+            params=query_of(params),
             headers=self._after(self._written),
             accepted=frozenset(accepted),
         )
@@ -119,7 +119,7 @@ class Calls:
             Call(
                 method,
                 path,
-                params=_query(params),
+                params=query_of(params),
                 content=None if body is None else to_json(body),
                 headers=_headers(method, body, options),
             )
@@ -190,7 +190,7 @@ def _headers(method: str, body: object, options: Options) -> dict[str, str]:
     return headers | {name: form % value for name, (form, value) in given.items() if value is not None}
 
 
-def _query(params: Mapping[str, Any] | None) -> dict[str, Any]:
+def query_of(params: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the given query parameters, with dates in ISO 8601."""
     given = {name: value for name, value in (params or {}).items() if value is not None}
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in given.items()}

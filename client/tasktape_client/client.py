@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 import httpx
 
+from tasktape_client.audit import AuditCalls, Filters
 from tasktape_client.comments import CommentCalls
 from tasktape_client.feeds import FeedCalls
 from tasktape_client.lists import ListCalls
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from tasktape_client.connection_events import ConnectionListener
     from tasktape_client.link import Server
     from tasktape_client.replays import Replay
+    from tasktape_client.tails import AuditTail
     from tasktape_client.updates import Updates
 
 
-class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, StatisticsCalls, SqlCalls, OperationCalls):
+class Client(
+    TaskCalls, CommentCalls, ListCalls, FeedCalls, StatisticsCalls, AuditCalls, SqlCalls, OperationCalls
+):
     """A client of the API at `url`, for the user of `token`. Use it as an asynchronous context manager.
 
     `token` is a token, or a function, `async` or not, that returns one. The function is called again when a
@@ -117,6 +121,22 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, StatisticsCalls, Sql
         replay = Replay(self._server(), list_id, given)
         self._listening.add(replay)
         return replay
+
+    def audit_tail(
+        self,
+        filters: Filters | None = None,
+        since: Mapping[str, int] | None = None,
+        *,
+        on_connection: ConnectionListener | None = None,
+    ) -> AuditTail:
+        """Return the events of the audit that match all filters, as they are recorded.
+
+        They begin after the positions `since`, or now. A lost connection is restored, without a gap.
+        `on_connection` is called when it is lost.
+        """
+        from tasktape_client.tails import AuditTail
+
+        return AuditTail(self._transport, filters or {}, since, on_connection=on_connection)
 
     def _server(self) -> Server:
         """Return the server of a new connection. Raise `RuntimeError` if the client is closed."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Unpack
 
 from tasktape_client.calls import PAGE_LIMIT, Calls, Creation, Items, Options, path_of, typed
-from tasktape_client.models import CopiedList, Event, ListDiff, ListRevert, Role, Stage, TaskList
+from tasktape_client.models import AuditEvent, CopiedList, ListDiff, ListRevert, Role, Stage, TaskList
 
 
 class ListCalls(Calls):
@@ -150,9 +150,9 @@ class ListCalls(Calls):
 
     def list_history(
         self, list_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
-    ) -> Items[Event]:
+    ) -> Items[AuditEvent]:
         """Return the events of a list; `all` includes superseded ones."""
-        return self._items(Event, path_of("lists", list_id, "history"), {"outcome": outcome}, at_most)
+        return self._items(AuditEvent, path_of("lists", list_id, "history"), {"outcome": outcome}, at_most)
 
     async def _change(self, method: str, path: str, body: object, **options: Unpack[Options]) -> TaskList:
         return typed(TaskList, (await self.command(method, path, body, **options)).body)

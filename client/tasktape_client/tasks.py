@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 from typing_extensions import TypedDict  # the base of those of the models
 
 from tasktape_client.calls import Calls, Creation, Items, Options, path_of, typed
-from tasktape_client.models import BulkOutcome, Event, Priority, Status, Task, TaskNames
+from tasktape_client.models import AuditEvent, BulkOutcome, Priority, Status, Task, TaskNames
 from tasktape_client.models.tasks import NewTask, TaskChanges
 
 Scope = Literal["this", "following"]
@@ -155,9 +155,9 @@ class TaskCalls(Calls):
 
     def history(
         self, task_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
-    ) -> Items[Event]:
+    ) -> Items[AuditEvent]:
         """Return the events of a task, deleted or not; `all` includes superseded ones."""
-        return self._items(Event, path_of("tasks", task_id, "history"), {"outcome": outcome}, at_most)
+        return self._items(AuditEvent, path_of("tasks", task_id, "history"), {"outcome": outcome}, at_most)
 
     async def bulk(
         self, commands: Iterable[Mapping[str, Any]], **options: Unpack[Options]

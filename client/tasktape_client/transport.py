@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -111,6 +112,37 @@ class Transport:
             return Answer(answer.status_code, body, answer.headers)
         raise _refusal(answer)
 
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncGenerator[AsyncIterable[bytes]]:
+        """Open a response that does not end by itself, and provide its parts. Raise `TasktapeError`."""
+        token = await self._tokens.current()
+        answer = await self._open(call, token)
+        try:
+            if answer.status_code == 401 and self._tokens.can_renew:
+                await answer.aclose()
+                answer = await self._open(call, await self._tokens.newer_than(token))
+            if not answer.is_success:
+                await answer.aread()
+                raise _refusal(answer)
+            self._answered = True
+            yield answer.aiter_bytes()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        finally:
+            await answer.aclose()
+
+    async def _open(self, call: Call, token: str) -> httpx.Response:
+        headers = {**(call.headers or {}), "Authorization": f"Bearer {token}"}
+        request = self._http.build_request(call.method, call.path, params=call.params, headers=headers)
+        try:
+            return await self._http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: httpx.HTTPError) -> TasktapeError:
+        reason = str(error).strip() or type(error).__name__
+        return TasktapeError(f"{self.url} cannot be reached: {reason}")
+
     async def _request(self, call: Call, token: str, *, repeated: bool) -> httpx.Response:
         headers = call.again if repeated and call.again is not None else call.headers
         try:
@@ -122,8 +154,7 @@ class Transport:
                 headers={**(headers or {}), "Authorization": f"Bearer {token}"},
             )
         except httpx.HTTPError as error:
-            reason = str(error).strip() or type(error).__name__
-            raise TasktapeError(f"{self.url} cannot be reached: {reason}") from None
+            raise self._unreachable(error) from None
         self._answered = True
         return answer
 

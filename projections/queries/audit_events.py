@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from app.audit.changed_values import EMPTY, texts_of
 from app.audit.groups import PERIODS
 from app.audit.query import AuditQuery, Sort
 from app.log.updates import state_from_json
+from app.positions import Position
 from app.stream_ids import StreamId, list_stream, user_stream
 from app.tasks.state import Task
 from projections.audit_search.conditions import AuditFilter, Scope
@@ -29,9 +30,11 @@ from projections.read_models import members
 from projections.read_models.audit import PLACE_BITS
 from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row, state_from_row
 
+MOST_STORY_EVENTS = 1_000
 _OFFSET = (1 << PLACE_BITS) - 1
 _EVENTS = f"""
-    SELECT {EVENT_COLUMNS} FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS wanted(p, o, n)
+    SELECT {EVENT_COLUMNS}, notified
+    FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS wanted(p, o, n)
     JOIN audit ON partition = p AND "offset" = o ORDER BY n
 """  # noqa: S608
 _SEEN = f"""
@@ -48,6 +51,16 @@ class AuditPage:
 
     items: Sequence[Described]
     end: Place | None
+    positions: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditStory:
+    """Events in the order of recording, and whom each notified as what; `truncated` if there are more."""
+
+    events: Sequence[Described]
+    notified: Mapping[Position, Mapping[str, str]]
+    truncated: bool
     positions: dict[int, int]
 
 
@@ -87,6 +100,24 @@ class AuditEvents:
             items = await events_at(connection, [each.place for each in places[:limit]], reader)
         return AuditPage(items, places[limit - 1] if len(places) > limit else None, positions)
 
+    async def story(self, query: AuditQuery, reader: Reader) -> AuditStory:
+        """Return the first events that the reader sees, at most `MOST_STORY_EVENTS`, with notifications."""
+        async with snapshot(self._pool) as connection:
+            scope, positions = await seen(connection, query, reader)
+            order = Order.of("recorded_at")
+            finder = Finder(
+                connection, AuditFilter.of(query, scope), order, MOST_STORY_EVENTS + 1, self._bounds
+            )
+            places = [each.place for each in await finder.find(None)]
+            rows = await _rows_at(connection, places[:MOST_STORY_EVENTS])
+            events = await described(connection, rows, reader)
+        notified = {
+            event.position: from_json(row["notified"])
+            for (event, _), row in zip(events, rows, strict=True)
+            if row["notified"]
+        }
+        return AuditStory(events, notified, len(places) > MOST_STORY_EVENTS, positions)
+
     async def counts(self, query: AuditQuery, reader: Reader, group: str, zone: ZoneInfo) -> AuditCounts:
         """Count the events that the reader sees; the periods are those of a time zone."""
         async with snapshot(self._pool) as connection:
@@ -108,10 +139,13 @@ class AuditEvents:
 
 async def events_at(connection: Connection, places: Sequence[int], reader: Reader) -> list[Described]:
     """Return the events at some places of the log, in the given order, described for a reader."""
+    return await described(connection, await _rows_at(connection, places), reader)
+
+
+async def _rows_at(connection: Connection, places: Sequence[int]) -> list[asyncpg.Record]:
     await connection.execute(WALKING)
     partitions = [place >> PLACE_BITS for place in places]
-    rows = await connection.fetch(_EVENTS, partitions, [place & _OFFSET for place in places])
-    return await described(connection, rows, reader)
+    return await connection.fetch(_EVENTS, partitions, [place & _OFFSET for place in places])
 
 
 async def seen(
@@ -144,11 +178,7 @@ async def _named(
         return [AuditGroup(_period_text(group, each.value, zone), each.count) for each in reversed(found)]
     if group in ("type", "outcome", "field", "partition"):
         return [AuditGroup(known_text(group, each.value), each.count) for each in found]
-    await connection.execute(WALKING)
-    places = [each.place for each in found]
-    rows = await connection.fetch(
-        _EVENTS, [place >> PLACE_BITS for place in places], [place & _OFFSET for place in places]
-    )
+    rows = await _rows_at(connection, [each.place for each in found])
     return [
         AuditGroup(None if each.value is None else _text_in(row, group, query), each.count)
         for each, row in zip(found, rows, strict=True)

@@ -58,6 +58,5 @@ class LazyVerbs(Verbs):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         del ctx
-        if self._verbs:
-            with formatter.section("Commands"):
-                formatter.write_dl([(verb, summary) for verb, (_, summary) in self._verbs.items()])
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in self._verbs.items()])

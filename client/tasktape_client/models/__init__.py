@@ -3,6 +3,14 @@
 Fields that a newer server adds are kept in `model_extra`.
 """
 
+from tasktape_client.models.audit import (
+    AuditEvent,
+    AuditGroup,
+    Story,
+    StoryCommand,
+    StoryEvent,
+    StoryNotification,
+)
 from tasktape_client.models.base import Answered
 from tasktape_client.models.events import (
     BulkOutcome,
@@ -65,6 +73,8 @@ __all__ = [
     "ActivityGroup",
     "Adapted",
     "Answered",
+    "AuditEvent",
+    "AuditGroup",
     "BulkOutcome",
     "Category",
     "Comment",
@@ -109,6 +119,10 @@ __all__ = [
     "Statistics",
     "StatisticsReport",
     "Status",
+    "Story",
+    "StoryCommand",
+    "StoryEvent",
+    "StoryNotification",
     "Task",
     "TaskList",
     "TaskName",
