@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from app.text.comparison import replacements, shared_prefix, words_of
+from app.text.graphemes import boundary_before
 
 Sign = Literal["=", "-", "+"]
 Segment = tuple[Sign, str]
@@ -56,12 +57,20 @@ def _words_replaced(words: Sequence[str], new_words: Sequence[str], steps: int) 
     segments: list[Segment] = []
     at = 0
     for each in replacements(words, new_words, steps):
-        segments.append(("=", "".join(words[at : each.start])))
-        segments.append(("-", "".join(words[each.start : each.end])))
-        segments.append(("+", "".join(new_words[each.new_start : each.new_end])))
+        old, new = "".join(words[each.start : each.end]), "".join(new_words[each.new_start : each.new_end])
+        space = _common_space(old, new)
+        segments.append(("=", "".join(words[at : each.start]) + old[:space]))
+        segments += (("-", old[space:]), ("+", new[space:]))
         at = each.end
     segments.append(("=", "".join(words[at:])))
     return segments
+
+
+def _common_space(old: str, new: str) -> int:
+    """Return the number of spaces at the beginning of both, where no grapheme cluster is divided."""
+    common = min(len(each) - len(each.lstrip()) for each in (old, new))
+    common = min(common, shared_prefix(old, new))
+    return common if all(boundary_before(each, common) == common for each in (old, new)) else 0
 
 
 def _joined(segments: Iterable[Segment]) -> list[Segment]:

@@ -38,7 +38,7 @@ MOST_S = 0.5
         ),
         pytest.param("naïve", "naive", [("-", "naïve"), ("+", "naive")], id="a letter"),
         pytest.param(
-            "a 👩‍👧 b", "a 👩‍👦 b", [("=", "a"), ("-", " 👩‍👧"), ("+", " 👩‍👦"), ("=", " b")], id="a cluster"
+            "a 👩‍👧 b", "a 👩‍👦 b", [("=", "a "), ("-", "👩‍👧"), ("+", "👩‍👦"), ("=", " b")], id="a cluster"
         ),
     ],
 )
