@@ -67,8 +67,8 @@ class StoryNotification(BaseModel):
 class StoryEvent(AuditEvent):
     """An event of a story, with its notifications, and the events that it caused."""
 
-    notifications: list[StoryNotification]
-    effects: list[StoryEvent]
+    notifications: list[StoryNotification] = Field(description="Who was notified of it")
+    effects: list[StoryEvent] = Field(description="The events that it caused")
 
 
 class StoryCommand(BaseModel):

@@ -53,7 +53,9 @@ class Event(BaseModel):
 class AuditEvent(Event):
     """An event of the log, with a sentence, and the differences of changed texts."""
 
-    sentence: str = Field(examples=["alice moved “Pay rent” from Doing to Done"])
+    sentence: str = Field(
+        description="The event in plain English", examples=["alice moved “Pay rent” from Doing to Done"]
+    )
     diff: dict[str, list[tuple[Literal["=", "-", "+"], str]]] = Field(
         default_factory=dict,
         description="Changed text (`notes` or `comment`) → its parts in order: in both texts, only in the"
