@@ -41,7 +41,7 @@ class Audit(Protocol):
 
 
 class TailOutput(Protocol):
-    """Where the events of a tail go."""
+    """The recipient of the events of a tail."""
 
     def send(self, page: TailPage) -> None:
         """Send events; never wait."""

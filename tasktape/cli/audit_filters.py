@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.audit.filters import FILTERS
+from app.stream_ids import task_stream
 from tasktape.cli.client import find_task, the_list
 from tasktape.cli.past_times import time_given
 
@@ -52,7 +53,7 @@ async def filters_given(
     if list_name is not None:
         filters["list_id"] = [*filters.get("list_id", ()), await the_list(client, list_name)]
     if task is not None:
-        filters["stream"] = [*filters.get("stream", ()), f"task:{await _task_called(client, task)}"]
+        filters["stream"] = [*filters.get("stream", ()), task_stream(await _task_called(client, task))]
     return filters
 
 

@@ -31,6 +31,8 @@ SCHEMAS_OF = {
     models.Quick: ["QuickReading"],
     models.QuickPart: ["ReadPart", "UnreadPart"],
     models.Outcome: ["OutcomeOut"],
+    models.AuditGroup: ["AuditGroupOut"],
+    models.Story: ["StoryOut"],
     models.Imported: ["ImportOut"],
     models.ListRevert: ["RevertOut"],
     models.ListDiff: ["DiffOut"],

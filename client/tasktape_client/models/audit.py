@@ -63,3 +63,4 @@ class Story(Answered):
     command: StoryCommand | None
     events: tuple[StoryEvent, ...]
     truncated: bool
+    positions: dict[str, int] = Field(default_factory=dict)
