@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from tasktape_client.models import SqlResult
 from tests.fork_server import COMMAND_LINE, fork_server
 from tests.integration.documents import blocks
 from tests.integration.incident_replay import CheckedReplay
+from tests.integration.shell import Shell
 from tests.integration.stack import Stack
 from tests.integration.statistics_by_pandas import (
     ZONE,
@@ -47,6 +49,7 @@ TASKS, EVENTS = 7_554, 65_533
 SOME = 500
 IMPORT_LIMIT_S = 180
 NAMED = "(select id from lists where name = 'Incidents')"
+AUDIT = "docs/how-to/audit.md"
 
 
 @dataclass(frozen=True)
@@ -317,3 +320,15 @@ async def test_whole_log_replays_at_100_000x(imported: Imported) -> None:
     assert found
     for stage, count in Counter(task["stage"] for task in tasks.values()).most_common(3):
         assert f"{stage} ({count})" in last_board
+
+
+async def test_audit_answers_as_documented(imported: Imported, tmp_path: Path) -> None:
+    """The commands of the page, with the answers that it shows."""
+    shell = Shell(imported.stack, tmp_path, imported.user)
+    commands, answers = blocks(AUDIT)[:4], blocks(AUDIT, language="text")
+    printed = [
+        await shell.works(*shlex.split(command.replace("--list Incidents", f"--list {imported.list_id}"))[1:])
+        for command in commands
+    ]
+    for p in printed: print(p)
+    assert 0
