@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from app.activity import BY_POLICY, PHRASES
 from app.log.event_json import RecordedEvent
+from app.log.fold import Outcome
 from app.policies import POLICY_PREFIX
 from app.recurrence.describe import describe
 from app.stream_ids import NO_STREAM, StreamId
@@ -50,7 +51,7 @@ class Described:
     actor: str
     title: str
     stream: StreamId
-    source: str
+    outcome: Outcome
     data: Mapping[str, Any]
     changes: Mapping[str, Any]
     lists: Mapping[str, str]
@@ -73,7 +74,7 @@ def sentence_of(event: RecordedEvent, title: str, lists: Mapping[str, str]) -> s
         actor=SERVICE if by_policy else event.actor or "",
         title=title or data.get("title") or data.get("name") or stream,
         stream=stream,
-        source=event.source or "",
+        outcome=event.outcome,
         data=data,
         changes=from_json(event.changes),
         lists=lists,
@@ -147,9 +148,15 @@ def _moved(each: Described) -> str:
 def _edited(each: Described) -> str:
     changed = {name: pair for name, pair in each.changes.items() if name not in IMPLIED or name == "status"}
     once = ", for this occurrence only" if each.data.get("this_only") else ""
+    if not changed and each.outcome == "accepted":
+        return f"{each.actor} edited {each.subject}, and nothing changed"
     if not changed:
         given = ", ".join(_clause_of_new(name, value) for name, value in each.data["fields"].items())
         return f"{each.actor} edited {each.subject}" + (f": {given}" if given else "")
+    if "stage" in changed and not {"title", "status"} & changed.keys():
+        return (
+            f"{each.actor} moved {each.subject}{_way(*changed['stage'])}{_clauses_after(each, 'stage')}{once}"
+        )
     if len(changed) > 1:
         clauses = (_clause(name, *pair) for name, pair in changed.items())
         return f"{each.actor} changed {each.subject}: {', '.join(clauses)}{once}"
@@ -157,8 +164,6 @@ def _edited(each: Described) -> str:
     if name in ("title", "name"):
         kind = "the list " if name == "name" else ""
         return f"{each.actor} renamed {kind}“{former}” to “{new}”{once}"
-    if name == "stage":
-        return f"{each.actor} moved {each.subject}{_way(former, new)}{once}"
     of = f"the {_name(name)} of {each.subject}"
     return f"{each.actor} changed {of}{_change(name, former, new)}{once}"
 

@@ -105,8 +105,12 @@ CASES: list[tuple[tuple[Any, ...], str]] = [
         (RENT, TaskEdited({"recurrence": "FREQ=WEEKLY;BYDAY=MO"})),
         "alice changed the recurrence of “Pay rent” from none to every week on Mon",
     ),
-    ((RENT, TaskEdited({"priority": "none"})), "alice edited “Pay rent”: priority to none"),
-    ((RENT, TaskEdited({})), "alice edited “Pay rent”"),
+    (
+        (RENT, TaskEdited({"stage": "Done", "assignees": ("bob",)})),
+        "alice moved “Pay rent” from Doing to Done: assignees from none to bob",
+    ),
+    ((RENT, TaskEdited({"priority": "none"})), "alice edited “Pay rent”, and nothing changed"),
+    ((RENT, TaskEdited({})), "alice edited “Pay rent”, and nothing changed"),
     ((RENT, TaskCompleted()), "alice completed “Pay rent”"),
     (
         (RENT, TaskCompleted(stage="Done", assignees=("bob",))),
