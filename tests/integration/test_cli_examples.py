@@ -37,7 +37,7 @@ ORDER = (
     *("add", "lists create", "lists list", "lists", "lists stages", "share", "members", "list", "search"),
     *("show", "edit", "comment", "comments", "move", "skip", "done", "undo", "rm", "bulk", "import"),
     *("notifications", "activity", "token", "completion", "dead-letters list"),
-    *("replay", "lists zone", "stats", "audit sql"),
+    *("replay", "lists zone", "stats", "audit query", "audit sql"),
     *("lists delete", "lists restore", "hand-over", "leave", "lists rename", "unshare"),
 )
 BEFORE = {
