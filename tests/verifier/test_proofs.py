@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.backup.records import LogRecord
 from tasktape.offline_verifier import Wrong, check_consistency, check_inclusion, leaf_hash, read_keys
 from tests.streams.backup_files import PARTITIONS, in_order, write
+from tests.thoroughness import examples
 from tests.verifier.rfc9162 import consistency, inclusion
 from tests.verifier.running import verify
 from tests.verifier.signing import Signer, head_text, leaves_of, note
@@ -58,6 +59,7 @@ def consistency_proof(old: Sequence[Sequence[bytes]], new: Sequence[Sequence[byt
     }
 
 
+@settings(max_examples=examples(30))
 @given(histories, st.data())
 def test_proofs_of_any_history_are_accepted(records: list[LogRecord], data: st.DataObject) -> None:
     """And those of another record, or another history, are not."""
@@ -136,6 +138,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("name", VERBS)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_damaged_file_is_a_line_and_no_traceback(folder: Path, name: str, data: st.DataObject) -> None:
     content = (folder / name).read_bytes()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.offline_verifier import consistent_roots, included_root, leaf_hash, root_of
+from tests.thoroughness import examples
 from tests.verifier.rfc9162 import consistency, inclusion, tree_hash
 
 SIZES = 20
@@ -61,6 +62,7 @@ def test_proofs_of_the_rfc_lead_to_the_root(size: int) -> None:
                     consistent_roots(old_size, size, other, old_root)
 
 
+@settings(max_examples=examples(50))
 @given(st.data())
 def test_changed_proof_leads_elsewhere(data: st.DataObject) -> None:
     """Of another record, another place, or with another hash."""
