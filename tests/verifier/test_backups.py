@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.backup.records import LogRecord, canonical_bytes
+from streams.backup.records import LogRecord
 from tasktape.offline_verifier import leaf_hash
 from tests.streams.backup_files import PARTITIONS, in_order, write
 from tests.thoroughness import examples
@@ -33,8 +33,7 @@ histories = st.lists(drawn, min_size=4, max_size=30).map(in_order)
 def by_partition(records: Sequence[LogRecord]) -> list[list[bytes]]:
     """Return the canonical bytes of each partition."""
     return [
-        [canonical_bytes(each) for each in records if each.partition == partition]
-        for partition in range(PARTITIONS)
+        [each.canonical for each in records if each.partition == partition] for partition in range(PARTITIONS)
     ]
 
 
