@@ -69,6 +69,7 @@ class Transport:
         try:
             self._http = httpx.AsyncClient(
                 base_url=url,
+                headers={"Accept": "application/json"},
                 timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
                 transport=transport,
                 # A proxy of the environment cannot reach a server on this machine.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class RebuildProgress:
     """A bar with the number of events, the rate and the time left, on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "Rebuilding") -> None:
+        self._label = label
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -31,7 +32,7 @@ class RebuildProgress:
             return
         if not self._bar.tasks:
             # Its rate begins where a former rebuild was interrupted.
-            self._bar.add_task("Rebuilding", total=total, completed=done)
+            self._bar.add_task(self._label, total=total, completed=done)
         self._bar.update(self._bar.tasks[0].id, completed=done, total=total)
 
 
