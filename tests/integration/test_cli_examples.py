@@ -20,6 +20,8 @@ INSTANCE = ("up", "down", "status", "doctor", "rebuild", "backup", "restore")
 """These are followed by the tests of the pages on recovering, rebuilding and backing up."""
 OLDER = ("revert", "copy", "diff")
 """These need a list that is older than a day."""
+VERIFYING = tuple(f"audit {verb}" for verb in ("head", "keys", "prove", "consistency", "verify", "verifier"))
+"""The test of the page on verifying the log follows these."""
 PROCESSES = ("api", "worker", "migrate")
 WITH_LETTERS = ("dead-letters retry", "dead-letters skip")
 
@@ -61,6 +63,7 @@ async def test_examples_that_need_only_a_server_work_as_typed(running_stack: Sta
         "watch",
         *INSTANCE,
         *OLDER,
+        *VERIFYING,
         *PROCESSES,
         *WITH_LETTERS,
     }
