@@ -27,7 +27,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was compared in a partition: the records, those that a tree head contains, and the differences."""
+    """The outcome of a partition: its records, how many a tree head contains, and the differences."""
 
     partition: int
     records: int

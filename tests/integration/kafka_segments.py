@@ -16,7 +16,7 @@ from app.log.records import Headers
 LOG_APPEND_TIME = 8
 """The bit of a batch's attributes that makes its time that of the broker."""
 _OFFSET, _EPOCH, _CRC, _ATTRIBUTES = 0, 12, 17, 21
-"""Where fields of a batch are, in bytes: https://kafka.apache.org/documentation/#recordbatch."""
+"""The places of fields in a batch, in bytes: https://kafka.apache.org/documentation/#recordbatch."""
 
 
 class Stored(NamedTuple):
