@@ -17,7 +17,7 @@ from app.log.records import RawRecord, event_data_json
 from projections.queries.verification import KeptRow
 
 REFUSED = "it cannot be projected"
-"""The beginning of the reason of a record that the database refused: its row is like that of an unreadable one."""
+"""The beginning of the reason of a record that the database refused. Its row is that of an unreadable one."""
 _HEADERS = (
     "ce_id",
     "ce_type",
