@@ -18,6 +18,7 @@ QUESTIONS = (
     "statistics",
     "backups",
     "audit_sizes",
+    "audit_queries",
     "resources",
     "reminders",
     "finding",

@@ -19,6 +19,7 @@ SEVERAL_VALUES = frozenset(
 MOST_VALUES = 256
 """The number of values that were added to a field, or removed from it, by which an event is found."""
 _JSON = JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_SINGLE = frozenset({str, type(None)})
 EMPTY = ""
 """The text of a field without a value."""
 
@@ -34,6 +35,8 @@ def texts_of(value: Any) -> tuple[str, ...]:
 
 def replaced_texts(before: Any, after: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the texts of the values that a change removed, and of those that it added."""
+    if type(before) in _SINGLE and type(after) in _SINGLE:  # as nearly always
+        return (before or EMPTY,), (after or EMPTY,)
     former, new = texts_of(before), texts_of(after)
     return _without(former, new), _without(new, former)
 

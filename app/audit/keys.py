@@ -16,7 +16,7 @@ KEYS_KEPT = 16_384
 @lru_cache(maxsize=KEYS_KEPT)
 def key_of(kind: str, text: str) -> int:
     """Return the key of a text of this kind: `actor`, `list`, and so on."""
-    digest = blake2b(f"{kind}:{text}".encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()
+    digest = blake2b(f"{kind}:{text}".encode(errors="replace"), digest_size=KEY_BYTES).digest()
     return int.from_bytes(digest, signed=True)
 
 

@@ -25,7 +25,7 @@ from projections.task_search.filters import tsquery_of
 FEW_KEYS = 64
 """The most keys of which the index finds rows with any one: it compares all of them for each row."""
 
-FEW_TYPES = 8
+FEW_TYPES = 10
 """The most event types that the index finds."""
 
 

@@ -5,7 +5,7 @@ The audit itself has one order, that of the log, and indexes for histories. Each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,6 +90,8 @@ _TEXTS = ("title", "notes", "name", "stage", "tags")
 """The changed fields whose words are indexed."""
 _BITS = {name: 1 << at for at, name in enumerate(CHANGED_FIELDS)}
 _NOTHING = b"{}"
+NO_KEY = 0
+"""Stands where a changed field has neither a former nor a new text of its own."""
 _TYPE_NUMBERS = {name: key_of("type", name) & 0x7FFF for name in EVENT_TYPES}
 OUTCOME_NUMBERS = {name: number for number, name in enumerate(OUTCOMES)}
 
@@ -109,9 +111,9 @@ def place_number(partition: int, offset: int) -> int:
     return partition << PLACE_BITS | offset
 
 
-def fields_mask(names: Sequence[str]) -> int:
-    """Return the bits of some fields."""
-    return sum(_BITS[name] for name in names)
+def fields_mask(names: Iterable[str]) -> int:
+    """Return the bits of some fields, each given once."""
+    return sum(map(_BITS.__getitem__, names))
 
 
 def type_number(name: str) -> int:
@@ -155,7 +157,7 @@ def _row(projected: Projected) -> tuple[tuple[Any, ...], str]:
         _key("source", event.source),
         _key("correlation_id", event.correlation_id),
         _key("causation_id", event.causation_id),
-        fields_mask(list(changes)) if changes else None,
+        fields_mask(changes) if changes else None,
         None if event.type is None else type_number(event.type),
         OUTCOME_NUMBERS[event.outcome],
         _change_keys(changes) if changes else None,
@@ -183,12 +185,14 @@ def _change_keys(changes: dict[str, Any]) -> list[int]:
     others: list[int] = []
     for name, (before, after) in changes.items():
         former, new = replaced_texts(before, after)
-        keys.append(field_key(name))
-        former_keys = [from_key(name, each) for each in former]
-        new_keys = [to_key(name, each) for each in new]
-        keys.append(former_keys[0] if former_keys else 0)
-        keys.append(new_keys[0] if new_keys else 0)
-        others += former_keys[1:] + new_keys[1:]
+        keys += (
+            field_key(name),
+            from_key(name, former[0]) if former else NO_KEY,
+            to_key(name, new[0]) if new else NO_KEY,
+        )
+        if len(former) > 1 or len(new) > 1:
+            others += [from_key(name, each) for each in former[1:]]
+            others += [to_key(name, each) for each in new[1:]]
     return keys + others
 
 
