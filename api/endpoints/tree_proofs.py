@@ -134,7 +134,7 @@ async def _check_visible(request: Request, deps: Dependencies, position: Positio
         ends = await deps.log.ends()
         if position.offset >= ends.get(position.partition, 0):
             raise Malformed(f"position: {position} is beyond the end of the log")
-    elif caller.admin or await _may_see(deps, caller.user, found.event.stream):
+    elif caller.sees_all or await _may_see(deps, caller.user, found.event.stream):
         return
     raise NotFound(f"there is no record at {position} that you may see")
 

@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "consistency": ("tasktape.cli.audit_proofs:consistency", "Prove that the log was only appended to."),
     "verify": ("tasktape.cli.audit_verify:verify", "Compare log, audit, trees and tree heads."),
     "verifier": ("tasktape.cli.audit_proofs:verifier", "Print a program that verifies without Tasktape."),
+    "rotate-key": ("tasktape.cli.audit_keys:rotate_key", "Add the next key that signs tree heads."),
 }
 """See `LazyVerbs`: a verb is a command in a module of its own, and a line here."""
 

@@ -18,6 +18,8 @@ from tests.waiting import eventually
 PAGE = "docs/reference/cli.md"
 INSTANCE = ("up", "down", "status", "doctor", "rebuild", "backup", "restore")
 """These are followed by the tests of the pages on recovering, rebuilding and backing up."""
+WITH_KEYS = ("audit rotate-key",)
+"""These need the data folder of an instance that signs: `tests/cli/test_audit_keys.py`."""
 OLDER = ("revert", "copy", "diff")
 """These need a list that is older than a day."""
 VERIFYING = tuple(f"audit {verb}" for verb in ("head", "keys", "prove", "consistency", "verify", "verifier"))
@@ -62,6 +64,7 @@ async def test_examples_that_need_only_a_server_work_as_typed(running_stack: Sta
     assert set(ORDER) == set(EXAMPLES) - {
         "watch",
         *INSTANCE,
+        *WITH_KEYS,
         *OLDER,
         *VERIFYING,
         *PROCESSES,

@@ -124,11 +124,17 @@ async def test_proof_is_for_those_who_may_see_the_record(
 ) -> None:
     """Heads and their consistency are for everybody who is signed in, keys for everybody."""
     position = await written(alice)
-    async with running_stack.client("bob") as bob, running_stack.client("root", admin=True) as root:
+    async with (
+        running_stack.client("bob") as bob,
+        running_stack.client("root", admin=True) as root,
+        running_stack.client("auditor", auditor=True) as auditor,
+    ):
         answer = await bob.get("/api/audit/proof", params={"position": position})
         assert answer.status_code == 404
         assert answer.json()["detail"] == f"there is no record at {position} that you may see"
-        assert (await root.get("/api/audit/proof", params={"position": position})).status_code == 200
+        for other in (root, auditor):
+            answer = await other.get("/api/audit/proof", params={"position": position})
+            assert answer.status_code == 200, answer.text
         head = await bob.get("/api/audit/tree-head")
         size = TreeHead.parse(Note.parse(head.text).text).size
         assert (await bob.get("/api/audit/consistency", params={"from": size})).status_code == 200

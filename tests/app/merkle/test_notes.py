@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -22,6 +23,7 @@ from app.merkle.notes import (
 from app.merkle.proofs import check_inclusion
 from app.merkle.tree_heads import PartitionTree, TreeHead
 from streams.tree_heads.keys import verify
+from tests.sources import ROOT
 
 KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 NOTE = (
@@ -50,6 +52,14 @@ def test_note_of_another_program_is_verified() -> None:
     note, key = Note.parse(NOTE), PublicKey.parse(KEY)
     assert note.signed_by([key], verify) == [key]
     assert (str(note), str(key)) == (NOTE, KEY)
+
+
+def test_example_of_the_reference_is_a_tree_head_that_its_key_signed() -> None:
+    page = (ROOT / "docs/reference/tree-heads.md").read_text()
+    example, key = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    note, public = Note.parse(example), PublicKey.parse(key.strip())
+    assert note.signed_by([public], verify) == [public]
+    assert TreeHead.parse(note.text).size == 173
 
 
 def test_changed_note_is_refused() -> None:
