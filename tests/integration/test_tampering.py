@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 from app.lists.events import ListCreated, ListEvent, ListRenamed
@@ -22,8 +23,9 @@ from streams.event_log import KafkaEventLog
 from streams.tree_heads.keys import SigningKey
 from streams.verification.log import Verification, verify_log
 from tasktape.local.kafka import EmbeddedKafka
+from tests.fork_server import WORKER, fork_server
 from tests.integration.kafka_segments import Stored, change_partition, renumbered
-from tests.places import new_place
+from tests.places import environment_of, new_place
 from tests.spec import record_of
 
 PARTITIONS = 8
@@ -165,6 +167,34 @@ async def test_row_changed_in_postgres_is_named(own_kafka: EmbeddedKafka, databa
         (6, RECORDS - 1, "audit"),
         (7, AT, "trees"),
     ]
+
+
+async def test_command_line_prints_the_first_difference_and_fails(
+    own_kafka: EmbeddedKafka, database_url: str, tmp_path: Path
+) -> None:
+    """And names heads that contradict each other, or that nobody known has signed."""
+    settings = await new_place(own_kafka.brokers, database_url)
+    await fill(settings)
+    head = await sign(settings)
+    (tmp_path / "heads").write_text(head)
+    arguments = ("audit", "verify", "--heads", str(tmp_path / "heads"), "--key", str(KEY.public))
+    run = fork_server(WORKER).run
+    status, out, err = await run(arguments, environment_of(settings))
+    assert (status, err) == (0, "")
+    assert out.startswith(
+        "360 records compared with their rows and hashes. 360 are as signed, by 1 tree heads"
+    )
+    await execute(settings, IN_ROWS[0])
+    other = head.replace("\npartition 3 90 ", "\npartition 3 91 ")
+    (tmp_path / "heads").write_text(f"{head}\n{other}")
+    status, out, err = await run(arguments, environment_of(settings))
+    assert (status, err) == (1, "")
+    first, second, *_ = out.splitlines()
+    assert first == "WRONG: 0:41 in the audit: its row has another data than the log"
+    assert second.startswith(f"WRONG: a tree head ({KEY.public.name} 360): ")
+    status, out, err = await run((*arguments[:4], "--key", "nonsense"), environment_of(settings))
+    assert (status, out) == (2, "")
+    assert "a key is written as name+id+key" in err
 
 
 async def execute(settings: Settings, *statements: str) -> None:
