@@ -80,6 +80,19 @@ async def test_changes_of_anybody_are_found(running_stack: Stack, admin: httpx.A
     assert answer.headers["tasktape-truncated"] == "false"
 
 
+async def test_auditors_ask_and_it_is_recorded(running_stack: Stack) -> None:
+    """A statement that is refused is not."""
+    user = f"auditor-{uuid4().hex[:8]}"
+    sql = f"select data ->> 'question' from events where type = 'user.audit_read' and actor = '{user}'"
+    async with running_stack.client(user, auditor=True) as client:
+        assert (await ask(client, "select pg_sleep(1)")).status_code == 422
+
+        async def is_recorded() -> bool:
+            return (await ask(client, sql)).json()["rows"] == [[sql]]
+
+        await eventually(is_recorded)
+
+
 async def test_other_formats(running_stack: Stack, admin: httpx.AsyncClient) -> None:
     sql = "select 1 as a union all select 2 order by 1"
     bodies = {}
