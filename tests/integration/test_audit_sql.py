@@ -88,7 +88,8 @@ async def test_auditors_ask_and_it_is_recorded(running_stack: Stack) -> None:
         assert (await ask(client, "select pg_sleep(1)")).status_code == 422
 
         async def is_recorded() -> bool:
-            return (await ask(client, sql)).json()["rows"] == [[sql]]
+            rows: list[list[str]] = (await ask(client, sql)).json()["rows"]
+            return rows == [[sql]]
 
         await eventually(is_recorded)
 
