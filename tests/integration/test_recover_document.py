@@ -51,7 +51,7 @@ def test_local_instance_is_inspected_repaired_and_upgraded_as_documented(home: H
     looked = home.run(look_first)
     assert " events, about " in looked
     assert "rebuilt as generation 3" in looked
-    rebuilt = home.run(some)
+    rebuilt = home.run(some.replace("0:121", "0:0"))  # this log is shorter
     assert "rebuilt comments, search_index, statistics as generation 4" in rebuilt
     assert "rebuilt audit as generation 5" in rebuilt
     assert "dropped generation 1, 2, 3, 4, 5" in home.run(drop_retired)
