@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from uuid import uuid4
 
@@ -332,7 +333,7 @@ async def test_audit_answers_as_documented(imported: Imported, tmp_path: Path) -
         printed = await shell.works(*words[1:])
         assert printed
         if imported.file == REAL:
-            assert without_positions(printed) == without_positions(answer)
+            assert without_positions(dedent(printed)) == without_positions(answer)
 
 
 def without_positions(lines: str) -> str:
