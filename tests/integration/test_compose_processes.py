@@ -111,7 +111,11 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, C
         places |= secret_files(folder, urls)
         for name, service in read_compose({"TASKTAPE_DRAIN_S": "1"})["services"].items():
             if service["image"] == "tasktape":
-                own = places | {"/tmp/ready": str(folder / f"{name}.ready")}
+                own = places | {
+                    "/tmp/ready": str(folder / f"{name}.ready"),
+                    # In the volume that the workers share.
+                    "/var/lib/tasktape/tree-head-keys": str(folder / "tree-head-keys"),
+                }
                 image = {"HOST": "127.0.0.1", "PORT": str(free_port())}
                 found[name] = Container(service, own, image, folder / f"{name}.log")
         yield found
