@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from app.text.graphemes import shortened
 from app.text.names import MAX_USER_CHARS, normal_user, user_name
 from app.values import MAX_TITLE_CHARS
+from tasktape.importers.recorded import recorded
 from tasktape.importers.stages import one_line, stage_of
-from tasktape.importers.xes import XesEvent, XesTrace
+from tasktape.importers.xes import DATA, XesEvent, XesTrace
 
 UNKNOWN_ACTOR = "unknown"
 
@@ -36,6 +37,8 @@ class History(NamedTuple):
 
 def history_of(trace: XesTrace) -> History:
     """Return the history of a trace, with at least one event. Raise `Unusable` if there is none."""
+    if all(event.recorded is not None for event in trace.events):
+        return _recorded_history(trace)
     first, *others = in_order(trace.events)
     title = shortened(trace.label, MAX_TITLE_CHARS)
     stage, ends = stage_of(first.name, first.transition)
@@ -54,6 +57,22 @@ def history_of(trace: XesTrace) -> History:
             events.append(_event(kind, event, _placed(new_stage, new_assignee)))
         stage, assignee, done = new_stage, new_assignee, ends
     return History(title, events)
+
+
+def _recorded_history(trace: XesTrace) -> History:
+    """Return the history of a trace that Tasktape exported: its events in order, as they were recorded."""
+    events: list[Event] = []
+    for event in trace.events:
+        assert event.recorded is not None
+        try:
+            found = recorded(*event.recorded)
+        except ValueError as error:
+            raise Unusable(f"{DATA} {error}") from None
+        if found is not None:
+            events.append(_event(found[0], event, found[1]))
+    if not events or events[0]["type"] != "task.created":
+        raise Unusable("its first event does not create the task: the export has a part of its history")
+    return History(events[0]["data"].get("title", trace.label), events)
 
 
 def in_order(events: Sequence[XesEvent]) -> Sequence[XesEvent]:

@@ -19,7 +19,9 @@ from tasktape.importers.encodings import BadEncoding, as_utf8
 from tasktape.importers.files import Damaged
 
 NAME, TRANSITION, RESOURCE, TIME = "concept:name", "lifecycle:transition", "org:resource", "time:timestamp"
-_WANTED = frozenset({NAME, TRANSITION, RESOURCE, TIME})
+TITLE, TYPE, DATA = "tasktape:title", "tasktape:type", "tasktape:data"
+"""The attributes of exports from Tasktape, with which an import makes the same events again."""
+_WANTED = frozenset({NAME, TRANSITION, RESOURCE, TIME, TYPE, DATA})
 
 TEXTS = frozenset({"string", "date", "id"})
 """The types of XES whose values are text, or are read as a time later."""
@@ -39,6 +41,8 @@ class XesEvent(NamedTuple):
     transition: str | None
     resource: str | None
     time: datetime
+    recorded: tuple[str, str] | None = None
+    """The type and the data, as JSON, of an event that Tasktape exported."""
 
 
 @dataclass(slots=True)
@@ -49,11 +53,14 @@ class XesTrace:
     line: int
     name: str | None = None
     events: list[XesEvent] = field(default_factory=list)
+    title: str | None = None
+    """The title of the task in an export from Tasktape, whose name is the id of the task."""
 
     @property
     def label(self) -> str:
         """Return the name of the trace, or its place."""
-        return self.name if self.name and is_visible(self.name) else f"Trace {self.number}"
+        name = self.title or self.name
+        return name if name and is_visible(name) else f"Trace {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +194,13 @@ class _Reader:
             self._event_line = self._parser.CurrentLineNumber
             return
         named = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        if named.get("key") == NAME:
-            text = self._text(tag, NAME, named.get("value", ""))
-            self._trace.name = None if text is None else " ".join(text.split())[:MAX_TEXT_CHARS] or None
+        if named.get("key") in (NAME, TITLE):
+            text = self._text(tag, named["key"], named.get("value", ""))
+            name = None if text is None else " ".join(text.split())[:MAX_TEXT_CHARS] or None
+            if named["key"] == NAME:
+                self._trace.name = name
+            else:
+                self._trace.title = name
 
     def _event_attribute(self, tag: str, attributes: list[str]) -> None:
         assert self._event is not None
@@ -201,7 +212,7 @@ class _Reader:
         text = self._text(tag, key, value)
         if text is None:
             return
-        self._event[key] = text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS]
+        self._event[key] = text if len(text) <= MAX_TEXT_CHARS or key == DATA else text[:MAX_TEXT_CHARS]
         if key == TIME:
             self._time_line = self._parser.CurrentLineNumber
 
@@ -226,7 +237,10 @@ class _Reader:
         text = event.get(TIME)
         time = None if text is None else parse_time(text)
         if time is not None:
-            trace.events.append(XesEvent(event.get(NAME), event.get(TRANSITION), event.get(RESOURCE), time))
+            recorded = (event[TYPE], event[DATA]) if TYPE in event and DATA in event else None
+            trace.events.append(
+                XesEvent(event.get(NAME), event.get(TRANSITION), event.get(RESOURCE), time, recorded)
+            )
             if len(trace.events) > MAX_TRACE_EVENTS:
                 self._refuse(self._event_line, f"more than {MAX_TRACE_EVENTS:,} events")
         elif text is None:
