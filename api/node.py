@@ -25,6 +25,7 @@ from api.commands.outcomes import Outcomes
 from api.commands.structure_locks import StructureLocks
 from api.commands.task_actions import TaskActions
 from api.endpoints.readiness import pipeline_of
+from api.export.jobs import open_jobs
 from api.http.dependencies import Dependencies
 from api.presence.cluster import PresenceTracker, Signals
 from api.protocol.server_messages import statistics_message
@@ -53,6 +54,7 @@ from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.audit_events import AuditEvents
+from projections.queries.audit_export import AuditExport
 from projections.queries.audit_tail import AuditTail
 from projections.queries.decisions import CommandQueries
 from projections.queries.list_contents import ListContents
@@ -165,6 +167,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         stack.push_async_callback(live.relay.statistics.stop)
         stack.push_async_callback(live.socketio.stop)
         stack.push_async_callback(live.connection_registry.drain)
+        exports = open_jobs(settings, now)
+        stack.push_async_callback(exports.stop)
         deps = Dependencies(
             settings=settings,
             log=log,
@@ -185,6 +189,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             audit_events=AuditEvents(database.pool),
             access=LoggedAccess(commands, now),
             audit_sql=AuditSql(settings.sql_database_url, database.live, settings.schema_name),
+            audit_export=AuditExport(database),
+            exports=exports,
             dead_letters=DeadLetterQueries(database.pool),
             workers=Workers(database),
             missing_tables=partial(missing_tables, database),

@@ -67,6 +67,12 @@ class NotFound(TaskError):
     code = "not_found"
 
 
+class Gone(TaskError):
+    """Error for a link that has expired."""
+
+    code = "gone"
+
+
 class Conflict(TaskError):
     """Error for concurrent changes of the same fields, and for commands that the state forbids.
 

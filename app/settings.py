@@ -77,6 +77,8 @@ class Settings(BaseModel):
     )
     tree_head_keys: str | None = Field(None, alias="TASKTAPE_TREE_HEAD_KEYS")
     witnesses: CommaList = Field((), alias="TASKTAPE_WITNESSES", max_length=50)
+    exports_folder: str | None = Field(None, alias="TASKTAPE_EXPORTS_FOLDER", min_length=1)
+    exports_limit_bytes: int = Field(10 * 2**30, alias="TASKTAPE_EXPORTS_LIMIT_BYTES", ge=2**20, le=2**50)
     schema_name: str = Field("tasktape", alias="TASKTAPE_SCHEMA", pattern=r"^[a-z_][a-z0-9_]{0,40}$")
     worker_slot: str = Field("0", alias="TASKTAPE_WORKER_SLOT", pattern=r"^[a-zA-Z0-9._-]{1,100}$")
     ready_file: str | None = Field(None, alias="TASKTAPE_READY_FILE")

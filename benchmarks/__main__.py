@@ -19,6 +19,7 @@ QUESTIONS = (
     "backups",
     "audit_sizes",
     "audit_queries",
+    "exporting",
     "resources",
     "reminders",
     "finding",

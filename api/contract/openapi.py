@@ -153,12 +153,14 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
     for status, body in sorted({**endpoint.answers, **pending}.items()):
         headers = response_headers(endpoint, status)
         responses[str(status)] = {"description": _STATUS_WORDS[status], "headers": headers}
-        if body is not None:
+        if body is bytes:
+            responses[str(status)]["content"] = {name: {"schema": _FILE} for name in endpoint.content_types}
+        elif body is not None:
             schema = schemas.of(body, "serialization")
             content = {_content_type(endpoint, body): {"schema": schema}}
             text = {"text/plain": {"schema": {"type": "string"}}} if endpoint.as_text else {}
             responses[str(status)]["content"] = {**text, **content}
-    if endpoint.method == "GET" and not endpoint.stream:
+    if endpoint.method == "GET" and not endpoint.stream and not endpoint.content_types:
         responses["304"] = {"description": _STATUS_WORDS[304], "headers": response_headers(endpoint, 304)}
     for status in _problem_statuses(endpoint):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
@@ -183,6 +185,7 @@ def _problem_responses(schemas: Schemas) -> dict[str, Any]:
     }
 
 
+_FILE = {"type": "string", "format": "binary"}
 _STATUS_WORDS = {
     200: "OK",
     201: "Created",
@@ -206,7 +209,7 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
     statuses = {KINDS[kind].status for kind in kinds}
     if endpoint.command:
         statuses |= {412} if endpoint.many else {409, 412}
-    elif not endpoint.stream:
+    elif not endpoint.stream and not endpoint.content_types:
         statuses.add(412)
     if endpoint.body is not None:
         statuses |= {413, 415}

@@ -64,6 +64,7 @@ RESPONSE_HEADERS: Mapping[str, tuple[str, dict[str, Any], Any]] = {
         "private, no-cache",
     ),
     "Vary": ("Request headers that the response depends on", _TEXT, "Accept-Encoding, Authorization"),
+    "Content-Disposition": ("Name of the file", _TEXT, 'attachment; filename="tasktape-audit.jsonl"'),
     "X-Correlation-ID": ("The id of this request in events and log lines", _TEXT, "abc-1"),
     "WWW-Authenticate": ("How to authenticate", _TEXT, 'Bearer realm="tasktape"'),
 }
@@ -78,6 +79,8 @@ def request_headers(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
         names = ("Idempotency-Key", *(("If-Match",) if endpoint.versioned else ()), "Prefer")
     elif endpoint.stream:
         names = ("Tasktape-Position", "Last-Event-ID")
+    elif endpoint.content_types:
+        names = ("Tasktape-Position", "Prefer")
     elif endpoint.method == "GET":
         names = ("If-None-Match", "Tasktape-Position", "Prefer")
     else:
@@ -89,7 +92,9 @@ def request_headers(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
 def response_headers(endpoint: Endpoint, status: int) -> dict[str, Any]:
     """Return references to the headers of a successful response, of 304, or of 202."""
     names = ["X-Correlation-ID", "Cache-Control"]
-    if endpoint.method == "GET" and not endpoint.stream:
+    if endpoint.content_types:
+        names += ["Vary", "Content-Disposition"]
+    elif endpoint.method == "GET" and not endpoint.stream:
         names += ["ETag", "Vary"]
     if not endpoint.public and not endpoint.stream:
         names += ["Tasktape-Position"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from api.endpoints import (
     activity,
     audit,
+    audit_export,
+    audit_exports,
     audit_sql,
     audit_stream,
     bulk,
@@ -55,6 +57,8 @@ _RESOURCES = (
     tree_proofs,
     audit,
     audit_stream,
+    audit_export,
+    audit_exports,
     dead_letters,
     health,
 )

@@ -10,6 +10,8 @@ import gzip
 import re
 from collections.abc import Sequence
 
+from api.export.compression import Coding
+
 MIN_BYTES = 1024
 """Smaller content is not worth compressing: it fits into a packet."""
 LEVEL = 5
@@ -23,14 +25,23 @@ def compressible(media_type: str, size_bytes: int) -> bool:
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
-    """Return True if gzip is accepted with at least the weight of uncompressed content (RFC 9110, 12.5.3)."""
+    """Return True if gzip is accepted with at least the weight of uncompressed content."""
+    return accepted_coding(accept_encoding, ("gzip",)) is not None
+
+
+def accepted_coding(accept_encoding: Sequence[str], offered: Sequence[Coding]) -> Coding | None:
+    """Return the accepted coding with the highest weight; None if uncompressed content has more.
+
+    Of those with the same weight it is the first (RFC 9110, 12.5.3).
+    """
     weights: dict[str, float] = {}
     for part in ",".join(accept_encoding).lower().split(","):
         coding, *parameters = (each.strip() for each in part.split(";"))
         weight = next((float(found[1]) for each in parameters if (found := _WEIGHT.match(each))), 1.0)
         weights.setdefault("gzip" if coding == "x-gzip" else coding, weight)
-    of_gzip = weights.get("gzip", weights.get("*", 0.0))
-    return of_gzip > 0 and of_gzip >= weights.get("identity", 0.0)
+    offers = {coding: weights.get(coding, weights.get("*", 0.0)) for coding in offered}
+    best = max(offered, key=lambda coding: offers[coding])
+    return best if 0 < offers[best] >= weights.get("identity", 0.0) else None
 
 
 def compressed(content: bytes | memoryview) -> bytes:

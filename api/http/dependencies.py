@@ -16,6 +16,8 @@ from api.commands.list_copies import ListCopies
 from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
 from api.commands.task_actions import TaskActions
+from api.export.jobs import ExportJobs
+from api.export.slots import ExportSlots
 from api.presence.present_users import PresentUsers
 from api.telemetry.prometheus import Metrics
 from app.audit.access import AccessRecorder
@@ -26,6 +28,7 @@ from projections.audit_sql.session import AuditSql
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.audit_events import AuditEvents
+from projections.queries.audit_export import AuditExport
 from projections.queries.past_lists import PastListQueries
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
@@ -62,6 +65,8 @@ class Dependencies:
     audit_events: AuditEvents
     access: AccessRecorder
     audit_sql: AuditSql
+    audit_export: AuditExport
+    exports: ExportJobs
     dead_letters: DeadLetterQueries
     workers: Workers
     missing_tables: Callable[[], Awaitable[Sequence[str]]]
@@ -76,6 +81,7 @@ class Dependencies:
     node: str
     """The name of this process; a new one at each start."""
     metrics: Metrics
+    export_slots: ExportSlots = field(default_factory=ExportSlots)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process has been asked to stop."""
 

@@ -29,6 +29,7 @@ _DEFAULT_HEADERS = tuple(
 )
 EXPOSED_HEADERS = (
     "Allow",
+    "Content-Disposition",
     "Content-Location",
     "ETag",
     "Location",

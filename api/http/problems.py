@@ -106,6 +106,7 @@ KINDS: Mapping[type[TaskError], Kind] = {
     errors.NotFound: Kind(404, "Not Found"),
     MethodNotAllowed: Kind(405, "Method Not Allowed"),
     errors.Conflict: Kind(409, "Conflict"),
+    errors.Gone: Kind(410, "Gone"),
     errors.PreconditionFailed: Kind(412, "Precondition Failed"),
     BodyTooLarge: Kind(413, "Content Too Large"),
     UnsupportedType: Kind(415, "Unsupported Media Type"),

@@ -60,6 +60,8 @@ class Endpoint:
     """The errors that it may answer with, besides those that follow from its other fields."""
     as_text: bool = False
     """True if it answers with plain text, unless the caller prefers JSON."""
+    content_types: tuple[str, ...] = ()
+    """The content types of an answer that is a file, which is made while it is sent."""
     stream: bool = False
     """True if it answers with an event stream, for which the token may be sent as `access_token`."""
 
@@ -106,7 +108,7 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
         elif not endpoint.versioned:
             _refuse_conditions(request)
         response = await endpoint.handler(request)
-        if endpoint.stream:
+        if endpoint.stream or endpoint.content_types:
             return response
         return await finished(request, response, private=not endpoint.public)
     except HTTPException as error:

@@ -12,6 +12,7 @@ import httpx
 
 from tasktape_client.audit import AuditCalls, Filters
 from tasktape_client.comments import CommentCalls
+from tasktape_client.exports import ExportCalls
 from tasktape_client.feeds import FeedCalls
 from tasktape_client.lists import ListCalls
 from tasktape_client.operation import OperationCalls
@@ -31,7 +32,15 @@ if TYPE_CHECKING:
 
 
 class Client(
-    TaskCalls, CommentCalls, ListCalls, FeedCalls, StatisticsCalls, AuditCalls, SqlCalls, OperationCalls
+    TaskCalls,
+    CommentCalls,
+    ListCalls,
+    FeedCalls,
+    StatisticsCalls,
+    AuditCalls,
+    SqlCalls,
+    ExportCalls,
+    OperationCalls,
 ):
     """A client of the API at `url`, for the user of `token`. Use it as an asynchronous context manager.
 

@@ -33,7 +33,7 @@ class Call:
 
     method: str
     path: str
-    params: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] | list[tuple[str, Any]] | None = None
     content: bytes | None = None
     headers: Mapping[str, str] | None = None
     again: Mapping[str, str] | None = None
@@ -50,6 +50,14 @@ class Answer:
     status: int
     body: Any
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A response whose content is received part by part."""
+
+    headers: Mapping[str, str]
+    chunks: AsyncIterable[bytes]
 
 
 class Transport:
@@ -116,6 +124,12 @@ class Transport:
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncGenerator[AsyncIterable[bytes]]:
         """Open a response that does not end by itself, and provide its parts. Raise `TasktapeError`."""
+        async with self.download(call) as answer:
+            yield answer.chunks
+
+    @asynccontextmanager
+    async def download(self, call: Call) -> AsyncGenerator[Download]:
+        """Send a call once, and provide the response while it is received. Raise `TasktapeError`."""
         token = await self._tokens.current()
         answer = await self._open(call, token)
         try:
@@ -126,7 +140,7 @@ class Transport:
                 await answer.aread()
                 raise _refusal(answer)
             self._answered = True
-            yield answer.aiter_bytes()
+            yield Download(answer.headers, answer.aiter_bytes())
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         finally:

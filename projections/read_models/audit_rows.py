@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import asyncpg
 
@@ -43,6 +44,7 @@ def update_columns(table: str = "audit") -> str:
 
 EVENT_COLUMNS = event_columns()
 """The columns that `event_from_row` needs, in the order of the fields of `RecordedEvent`."""
+_COLUMN_COUNT = 18
 UPDATE_COLUMNS = update_columns()
 """The columns that `update_from_row` needs."""
 
@@ -101,6 +103,14 @@ def event_and_state(row: asyncpg.Record) -> tuple[RecordedEvent, bytes | None]:
     """Return the event of a row that starts with `EVENT_COLUMNS`, and the JSON of the state after it."""
     state = state_from_row(row)
     return _event(row, state), state
+def columns_from_rows(rows: Sequence[asyncpg.Record]) -> list[Sequence[Any]]:
+    """Return the values of the events of such rows, by column, from the id to the data and the changes.
+
+    The position takes two columns. Events made one by one would take twice as long.
+    """
+    *shown, data, former, list_id, state = [*zip(*rows, strict=True)][:_COLUMN_COUNT]
+    changes = map(_unpacked_changes, shown[2], shown[3], shown[6], former, list_id, state)
+    return [*shown, [each or "null" for each in data], [*changes]]
 
 
 def event_and_shown(row: asyncpg.Record) -> tuple[RecordedEvent, bytes]:
@@ -118,17 +128,36 @@ def state_from_row(row: asyncpg.Record) -> bytes | None:
 def _event(row: asyncpg.Record, state: bytes | None) -> RecordedEvent:
     event_id, event_type, text, version, partition, offset, outcome, *others, data, former = row[:16]
     stream = None if text is None else StreamId(text)
-    changes = NO_CHANGES
-    if stream is not None and state is not None:
-        if former is not None:
-            changes = changes_since(former, stream.kind, state)
-        elif version == 1 and outcome == "accepted":
-            changes = changes_to_first(stream.kind, state)
+    changes = _changes(stream, version, outcome, former, state)
     place = Position(partition, offset)
     data_json = (data or "null").encode()
     return RecordedEvent._make(
         (event_id, event_type, stream, version, place, outcome, *others, data_json, changes)
     )
+
+
+def _unpacked_changes(
+    stream: str | None,
+    version: int | None,
+    outcome: str,
+    former: str | None,
+    list_id: str | None,
+    packed: bytes | None,
+) -> bytes:
+    if packed is None or stream is None:
+        return NO_CHANGES
+    found = StreamId(stream)
+    return _changes(found, version, outcome, former, unpack(packed, found, list_id))
+
+
+def _changes(
+    stream: StreamId | None, version: int | None, outcome: str, former: str | None, state: bytes | None
+) -> bytes:
+    if stream is None or state is None:
+        return NO_CHANGES
+    if former is not None:
+        return changes_since(former, stream.kind, state)
+    return changes_to_first(stream.kind, state) if version == 1 and outcome == "accepted" else NO_CHANGES
 
 
 def _channels(row: asyncpg.Record, stream: StreamId | None) -> Iterator[Channel]:

@@ -57,6 +57,16 @@ async def filters_given(
     return filters
 
 
+async def parameters_given(client: Client, **given: Any) -> list[tuple[str, str]]:
+    """Return the same filters as parameters of a request."""
+    filters = await filters_given(client, **given)
+    return [
+        (name, each)
+        for name, value in filters.items()
+        for each in ([value] if isinstance(value, str) else value)
+    ]
+
+
 async def _task_called(client: Client, given: str) -> str:
     """Return the id of the task with this title, or else with this id. Raise `click.ClickException`."""
     words = given.replace('"', " ")

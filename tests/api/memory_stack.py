@@ -24,6 +24,7 @@ from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
 from api.commands.requests import SOURCE, Applied, CommandRequest, Pending
 from api.commands.task_actions import TaskActions
+from api.export.jobs import open_jobs
 from api.http.dependencies import Dependencies
 from api.presence.state import Presence
 from api.telemetry.counters import Counters, RelayCounters
@@ -49,6 +50,7 @@ from projections.postgres.live_generation import LiveGeneration
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.audit_events import AuditEvents
+from projections.queries.audit_export import AuditExport
 from projections.queries.decisions import AcceptedEvent
 from projections.queries.list_contents import ListContents
 from projections.queries.past_lists import PastListQueries
@@ -432,6 +434,8 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         tree_heads=TreeHeadQueries(Database(reading, LiveGeneration("t", 1, 1), "t")),
         tree_head_topic=TreeHeadTopic(settings),
         audit_events=AuditEvents(reading),
+        audit_export=AuditExport(Database(reading, LiveGeneration("t", 1, 1), "t")),
+        exports=open_jobs(settings, now),
         access=LoggedAccess(node.commands, now),
         dead_letters=DeadLetterQueries(reading),
         workers=Workers(Database(reading, LiveGeneration("t", 1, 1), "t")),
