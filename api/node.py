@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import uuid_utils
 
-from api.auth import Identity, Verifier
+from api.auth import Verifier
 from api.broadcast.signals_backend import KafkaSignals
 from api.broadcast.updates_backend import KafkaUpdates
 from api.commands.access_records import LoggedAccess
 from api.commands.handler import CommandHandler
-from api.commands.inboxes import Inboxes
+from api.commands.inboxes import InboxEnsuringVerifier, Inboxes
 from api.commands.list_copies import ListCopies
 from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
@@ -93,21 +93,6 @@ class Node:
     live: Live
     started: asyncio.Event
     """Set when the start of the stream of updates is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEnsuringVerifier:
-    """A verifier for sockets that also ensures the user's inbox, as HTTP requests do."""
-
-    verifier: Verifier
-    inboxes: Inboxes
-
-    async def verify(self, token: str) -> Identity:
-        """See `Verifier.verify`."""
-        identity = await self.verifier.verify(token)
-        if not identity.auditor:
-            await self.inboxes.ensure(identity.user)
-        return identity
 
 
 @asynccontextmanager

@@ -63,14 +63,14 @@ async def _run(url: str, file: Path, logs: int, formats: Iterable[FormatName]) -
 async def _copy(database: Database, logs: int) -> None:
     """Copy the rows of the audit, with other offsets and other streams."""
     changed = {
-        '"offset"': '"offset" + $1 * $2',
+        '"offset"': '"offset" + $1::bigint * $2::bigint',
         '"stream"': "overlay(stream placing lpad($1::text, 4, '0') from 6 for 4)",
     }
     columns = [f'"{name}"' for name in COLUMNS]
     copy = f"""
         INSERT INTO audit ({", ".join(columns)})
         SELECT {", ".join(changed.get(name, name) for name in columns)}
-        FROM audit WHERE partition = $3 AND "offset" < $2
+        FROM audit WHERE partition = $3 AND "offset" < $2::bigint
     """
     ends = await _ends(database)
     for nth in range(1, logs):

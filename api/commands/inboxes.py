@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 
 import structlog
 from cachetools import TLRUCache
 
+from api.auth import Identity, Verifier
 from api.commands.handler import CommandHandler
 from api.commands.idempotency import CommandKey
 from api.commands.requests import CommandRequest
@@ -59,3 +61,18 @@ def _create_inbox(user: str) -> CommandRequest:
     identifier = inbox_id(user)
     key = CommandKey(derived_id("inbox-created", user), identifier, "inbox")
     return CommandRequest(CreateInbox(), list_stream(identifier), user, wait_s=WAIT_S, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEnsuringVerifier:
+    """A verifier for sockets that also ensures the user's inbox, as HTTP requests do."""
+
+    verifier: Verifier
+    inboxes: Inboxes
+
+    async def verify(self, token: str) -> Identity:
+        """See `Verifier.verify`."""
+        identity = await self.verifier.verify(token)
+        if not identity.auditor:
+            await self.inboxes.ensure(identity.user)
+        return identity

@@ -1,4 +1,4 @@
-"""JSON lines: each event on a line, as `GET /api/audit/events` returns it."""
+"""JSON lines: each event on a line, as in a history."""
 
 from __future__ import annotations
 

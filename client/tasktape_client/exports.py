@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ class Export:
     """An export that is being received. `until` are the positions up to which it has all events."""
 
     until: str
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterable[bytes]
 
 
 class ExportCalls(Calls):

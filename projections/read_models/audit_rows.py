@@ -103,6 +103,8 @@ def event_and_state(row: asyncpg.Record) -> tuple[RecordedEvent, bytes | None]:
     """Return the event of a row that starts with `EVENT_COLUMNS`, and the JSON of the state after it."""
     state = state_from_row(row)
     return _event(row, state), state
+
+
 def columns_from_rows(rows: Sequence[asyncpg.Record]) -> list[Sequence[Any]]:
     """Return the values of the events of such rows, by column, from the id to the data and the changes.
 

@@ -16,6 +16,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("tasktape.cli.audit_verify:verify", "Compare log, audit, trees and tree heads."),
     "verifier": ("tasktape.cli.audit_proofs:verifier", "Print a program that verifies without Tasktape."),
     "rotate-key": ("tasktape.cli.audit_keys:rotate_key", "Add the next key that signs tree heads."),
+    "export": ("tasktape.cli.audit_export:export", "Write events to a file: CSV, Parquet, XES and others."),
+    "parquet": ("tasktape.cli.audit_parquet:parquet", "Keep a copy in Parquet files up to date."),
 }
 """See `LazyVerbs`: a verb is a command in a module of its own, and a line here."""
 

@@ -40,6 +40,7 @@ EXAMPLES = {verb_of(each): each.strip() for each in blocks(PAGE)}
 ORDER = (
     *("add", "lists create", "lists list", "lists", "lists stages", "share", "members", "list", "search"),
     *("show", "edit", "comment", "comments", "move", "skip", "done", "undo", "rm", "bulk", "import"),
+    *("audit export", "audit parquet"),
     *("notifications", "activity", "token", "completion", "dead-letters list"),
     *("replay", "lists zone", "stats", "audit query", "audit sql"),
     *("lists delete", "lists restore", "hand-over", "leave", "lists rename", "unshare"),
