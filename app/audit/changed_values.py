@@ -37,6 +37,8 @@ def replaced_texts(before: Any, after: Any) -> tuple[tuple[str, ...], tuple[str,
     """Return the texts of the values that a change removed, and of those that it added."""
     if type(before) in _SINGLE and type(after) in _SINGLE:  # as nearly always
         return (before or EMPTY,), (after or EMPTY,)
+    if type(before) is type(after) is list and max(len(before), len(after)) == 1 and before != after:
+        return texts_of(before) or (EMPTY,), texts_of(after) or (EMPTY,)
     former, new = texts_of(before), texts_of(after)
     return _without(former, new), _without(new, former)
 

@@ -11,13 +11,21 @@ from hashlib import blake2b
 
 KEY_BYTES = 8
 KEYS_KEPT = 16_384
+KEPT_CHARS = 200
+"""The most characters of a text whose key is kept, so that kept keys take little memory."""
 
 
-@lru_cache(maxsize=KEYS_KEPT)
 def key_of(kind: str, text: str) -> int:
     """Return the key of a text of this kind: `actor`, `list`, and so on."""
+    return (_kept_key if len(text) <= KEPT_CHARS else _key)(kind, text)
+
+
+def _key(kind: str, text: str) -> int:
     digest = blake2b(f"{kind}:{text}".encode(errors="replace"), digest_size=KEY_BYTES).digest()
     return int.from_bytes(digest, signed=True)
+
+
+_kept_key = lru_cache(KEYS_KEPT)(_key)
 
 
 def field_key(field: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -89,6 +90,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _TEXTS = ("title", "notes", "name", "stage", "tags")
 """The changed fields whose words are indexed."""
 _BITS = {name: 1 << at for at, name in enumerate(CHANGED_FIELDS)}
+KEPT_CHARS = 200
+"""The most characters of texts whose document is kept: stages recur, notes do not."""
+DOCUMENTS_KEPT = 4_096
 _NOTHING = b"{}"
 NO_KEY = 0
 """Stands where a changed field has neither a former nor a new text of its own."""
@@ -161,7 +165,7 @@ def _row(projected: Projected) -> tuple[tuple[Any, ...], str]:
         None if event.type is None else type_number(event.type),
         OUTCOME_NUMBERS[event.outcome],
         _change_keys(changes) if changes else None,
-    ), document_of([("", text) for text in _texts(projected, changes)])
+    ), _document(tuple(_texts(projected, changes)))
 
 
 def _key(kind: str, value: str | None) -> int | None:
@@ -178,6 +182,20 @@ def _lists(projected: Projected) -> tuple[str | None, str | None]:
             return list_id, None
         case _:
             return None, None
+
+
+def _document(texts: tuple[str, ...]) -> str:
+    if not texts:
+        return ""
+    written = _kept_document if sum(map(len, texts)) <= KEPT_CHARS else _written_document
+    return written(texts)
+
+
+def _written_document(texts: tuple[str, ...]) -> str:
+    return document_of([("", text) for text in texts])
+
+
+_kept_document = lru_cache(DOCUMENTS_KEPT)(_written_document)
 
 
 def _change_keys(changes: dict[str, Any]) -> list[int]:
