@@ -44,7 +44,7 @@ def refused(stack: Stack, **environment: str) -> tuple[int, str]:
         ({"JWT_SECRET": "short"}, 2, "JWT_SECRET"),
         ({"JWT_SECRET": ""}, 2, "JWT_SECRET"),
         ({"TASKTAPE_COLOUR": "red"}, 2, "TASKTAPE_COLOUR"),
-        ({"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, 1, "database"),
+        ({"TASKTAPE_API_DATABASE_URL": "postgresql://127.0.0.1:1/none"}, 1, "database"),
         ({"KAFKA_BROKERS": "127.0.0.1:1"}, 1, "Kafka"),
         ({"TASKTAPE_SCHEMA": "never_migrated"}, 1, "tasktape migrate"),
         ({"TASKTAPE_PARTITIONS": "3"}, 1, "partitions"),

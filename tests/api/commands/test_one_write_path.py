@@ -48,6 +48,7 @@ def test_one_kind_of_request_goes_from_the_endpoints_to_the_handler() -> None:
     """Nothing that is imported from the write path holds a command, but `CommandRequest`."""
     made = with_node(lambda node: is_call(node, "CommandRequest"), "api")
     assert made == {
+        "api/commands/access_records.py",
         "api/commands/inboxes.py",
         "api/endpoints/bulk.py",
         "api/endpoints/import_target.py",
