@@ -20,7 +20,7 @@ from projections.generations.fingerprints import version_of_all
 from projections.generations.log_adoption import record_identity, replace_identity
 from projections.generations.log_identity import LogIdentity
 from projections.generations.migration_lock import hold_migration_lock
-from projections.generations.rights import grant_rights
+from projections.generations.rights import grant_rights, restore_rights
 from projections.postgres.engines import first_line, open_engine
 from projections.postgres.live_generation import generation_schema, views_schema
 from projections.postgres.tables import checkpoints, control, generations, load_progress, policy_checkpoints
@@ -46,6 +46,7 @@ async def set_up(
             await hold_migration_lock(connection)
             await connection.execute(CreateSchema(control_schema, if_not_exists=True))
             await connection.run_sync(control.create_all)
+            await restore_rights(connection, control_schema)
             await record_identity(connection, identity)
             return await _ensure_generation(
                 connection, control_schema, identity.partitions, at_once=not has_records
@@ -76,7 +77,7 @@ async def _ensure_generation(
 async def live_of_this_version(connection: AsyncConnection, control_schema: str) -> int | None:
     """Return the number of the live generation, if it is of this version and complete."""
     number = await _newest(connection, "live")
-    if number is None or await _lacks_tables(connection, generation_schema(control_schema, number)):
+    if number is None or await lacks_tables(connection, generation_schema(control_schema, number)):
         return None
     return number
 
@@ -98,7 +99,7 @@ async def _building(
     if number is None:
         return await _next_generation(connection, control_schema, "building", loaded, partitions)
     schema = generation_schema(control_schema, number)
-    if await _lacks_tables(connection, schema) or await contents.read(connection, schema) != loaded:
+    if await lacks_tables(connection, schema) or await contents.read(connection, schema) != loaded:
         await _create_generation(connection, control_schema, number, loaded, partitions, is_loaded=True)
     return number
 
@@ -136,7 +137,9 @@ async def begin_again(url: str, control_schema: str, number: int, partitions: in
         await engine.dispose()
 
 
-async def _lacks_tables(connection: AsyncConnection, schema: str) -> bool:
+async def lacks_tables(connection: AsyncConnection, schema: str) -> bool:
+    """Return True if a generation with this schema is not complete."""
+
     def tables(each: Connection) -> set[str]:
         return set(inspect(each).get_table_names(schema))
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, insert, inspect, make_url, select, text
+from sqlalchemy import delete, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +18,7 @@ from app.errors import Unavailable
 from projections.audit_sql.limits import CONNECTIONS, FIXED_SETTINGS, SETTINGS
 from projections.generations.fingerprints import version_of_all
 from projections.generations.function_rights import let_call, take_from_public
+from projections.generations.lifecycle import lacks_tables
 from projections.generations.migration_lock import hold_migration_lock
 from projections.generations.rights import grant_rights, let_read
 from projections.postgres.database import asyncpg_dsn
@@ -89,9 +90,9 @@ async def _ensure_all(
 
 async def _grant_in_all(connection: AsyncConnection, control_schema: str) -> None:
     of_ours = generations.c.version == version_of_all()
-    there = await connection.run_sync(lambda each: inspect(each).get_schema_names())
     for number in (await connection.execute(select(generations.c.number).where(of_ours))).scalars().all():
-        if generation_schema(control_schema, number) in there:
+        # Views need all tables. A damaged generation is about to be replaced.
+        if not await lacks_tables(connection, generation_schema(control_schema, number)):
             await grant_rights(connection, control_schema, number)
 
 

@@ -16,6 +16,7 @@ from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.generations.roles import DatabaseRole, ensure_roles
+from projections.generations.swap import swap
 from tests.projections.audit_sql.conftest import as_role
 
 SCHEMA = "tasktape"
@@ -77,3 +78,48 @@ async def test_owner_of_the_tables_is_refused_as_the_role_of_auditors(managed: s
     await set_up(managed, SCHEMA, LogIdentity("memory", "memory", 1))
     with pytest.raises(Unavailable, match="owns the tables"):
         await ensure_roles(managed, SCHEMA, [DatabaseRole.of_url(managed, "query")])
+
+
+@pytest.mark.parametrize("dropped", [f"SCHEMA {SCHEMA} CASCADE", f"TABLE {SCHEMA}.database_roles"])
+async def test_lost_names_of_roles_are_found_by_their_rights(managed: str, dropped: str) -> None:
+    """A worker knows no addresses of roles, and creates read models that they can read."""
+    identity = LogIdentity("memory", "memory", 1)
+    await set_up(managed, SCHEMA, identity)
+    api_url, api = role_of(managed, "read")
+    sql_url, auditor = role_of(managed, "query")
+    await ensure_roles(managed, SCHEMA, [api, auditor])
+    owner = await asyncpg.connect(managed)
+    await owner.execute(
+        f"CREATE ROLE other_{api.name}; GRANT USAGE ON SCHEMA {SCHEMA}_g1 TO other_{api.name}"
+    )
+    await owner.execute(f"GRANT SELECT ON {SCHEMA}_g1.audit TO other_{api.name}")
+    await owner.execute(f"DROP {dropped}")
+    await set_up(managed, SCHEMA, identity)
+    rows = await owner.fetch(f"SELECT name, may FROM {SCHEMA}.database_roles")
+    assert {row["name"]: row["may"] for row in rows} == {api.name: "read", auditor.name: "query"}
+    await owner.close()
+    database = await open_database(api_url, SCHEMA, pool_size=1)
+    assert await database.pool.fetchval("SELECT count(*) FROM audit") == 0
+    audit_sql = AuditSql(sql_url, database.live, SCHEMA)
+    assert json.loads((await audit_sql.run("select count(*) from events")).body)["rows"] == [[0]]
+    await database.close()
+
+
+async def test_damaged_generation_and_dropped_role_do_not_prevent_a_start(managed: str) -> None:
+    identity = LogIdentity("memory", "memory", 1)
+    await set_up(managed, SCHEMA, identity)
+    _, former = role_of(managed, "query")
+    await ensure_roles(managed, SCHEMA, [former])
+    owner = await asyncpg.connect(managed)
+    await owner.execute(f"DROP TABLE {SCHEMA}_g1.tasks CASCADE")
+    for kind in ("SCHEMA", "ALL TABLES IN SCHEMA"):
+        await owner.execute(f"REVOKE ALL ON {kind} {SCHEMA}_g1_views FROM {former.name}")
+    await owner.execute(f"DROP ROLE {former.name}")
+    await owner.close()
+    assert await set_up(managed, SCHEMA, identity) == 2
+    sql_url, auditor = role_of(managed, "query")
+    await ensure_roles(managed, SCHEMA, [auditor])
+    await swap(managed, SCHEMA, 2)
+    database = await open_database(managed, SCHEMA, pool_size=1)
+    assert (await AuditSql(sql_url, database.live, SCHEMA).run("select count(*) from events")).body
+    await database.close()
