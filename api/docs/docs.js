@@ -4,6 +4,8 @@ const TOKEN_KEY = "tasktape.token";
 const SCHEMAS = "#/schemas/";
 /** Drawing all operations takes a slow machine tens of seconds. */
 const WAIT_MS = 60_000;
+/** The height of a closed schema, about. */
+const SCHEMA_PX = 48;
 
 /** Keeps the operations that have every word of the phrase in their path, their texts or their parameters. */
 const searching = () => ({
@@ -43,11 +45,27 @@ async function drawn(find) {
   return null;
 }
 
-/** @param {string} name */
+/** Finds a schema of the list, not one within another. @param {string} name */
 const schemaNamed = (name) =>
-  [...document.querySelectorAll("section.models .json-schema-2020-12")].find(
+  [...document.querySelectorAll("section.models .json-schema-2020-12[data-json-schema-level='0']")].find(
     (each) => each.querySelector(".json-schema-2020-12__title")?.textContent?.trim() === name,
   );
+
+/**
+ * Scrolls the list towards a schema: of 100 schemas or more, Swagger UI draws only those in view and a few around.
+ * @param {number} index
+ */
+function scrollTowards(index) {
+  const list = document.querySelector(".models-scroll");
+  const items = [...(list?.querySelectorAll(".models-virtual-item") ?? [])];
+  const [first, last] = [items.at(0), items.at(-1)];
+  if (!list || !first || !last) return;
+  const nearest = index < Number(first.getAttribute("data-index")) ? first : last;
+  const { top, height } = nearest.getBoundingClientRect();
+  const start = list.scrollTop + top - list.getBoundingClientRect().top;
+  const steps = index - Number(nearest.getAttribute("data-index"));
+  list.scrollTop = start + steps * Math.min(height, SCHEMA_PX);
+}
 
 /** Opens what the address names, and scrolls there. @param {any} ui */
 async function follow(ui) {
@@ -62,7 +80,12 @@ async function follow(ui) {
   }
   if (kind === "schemas") {
     ui.layoutActions.show(["components", "schemas"], true);
-    const schema = await drawn(() => schemaNamed(name));
+    const index = Object.keys(shown.toJS().components.schemas).indexOf(name);
+    const schema = await drawn(() => {
+      const found = schemaNamed(name);
+      if (!found && index >= 0) scrollTowards(index);
+      return found;
+    });
     // With its fields open: types, limits, values and defaults.
     if (schema?.querySelector(".json-schema-2020-12-body--collapsed"))
       schema.querySelector(/** @type {"button"} */ (".json-schema-2020-12-expand-deep-button"))?.click();
