@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from tasktape.export_file import Begun, begin, partial_of
+from tasktape_client import Client
 from tests.integration.documents import ROOT, Reader, blocks
 from tests.integration.stack import Stack
 
@@ -49,6 +51,38 @@ async def test_examples_of_recurring_tasks_create_them(reader: Reader) -> None:
 
 async def test_examples_of_statistics_return_days(reader: Reader) -> None:
     assert '"group_by":"assignee"' in await reader.follow(*blocks("docs/reference/statistics.md"))
+
+
+async def begun_by(reader: Reader) -> Begun:
+    """Return what the export of the page is begun with."""
+    async with Client(reader.environment["TASKTAPE_URL"], reader.environment["TASKTAPE_TOKEN"]) as client:
+        [list_id] = [each.id async for each in client.lists() if each.name == "Incidents"]
+        params = [("list_id", list_id)]
+        async with client.export("jsonl", params) as export:
+            return Begun("jsonl", params, "", export.until)
+
+
+def interrupt(path: Path, begun: Begun) -> None:
+    """Leave an export as if its program had been killed after 300 bytes."""
+    begin(path, begun)
+    partial_of(path).write_text(path.read_text()[:300])
+    path.unlink()
+
+
+async def test_audit_is_exported_and_copied_as_documented(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    export, resume, copy = blocks("docs/how-to/export.md")
+    await reader.follow("tasktape import docs/examples/incidents.xes --list Incidents", export)
+    exported = (tmp_path / "incidents.jsonl").read_text()
+    assert exported.count('"task.created"') == 2
+    interrupt(tmp_path / "incidents.jsonl", await begun_by(reader))
+    await reader.follow(resume, copy)
+    assert (tmp_path / "incidents.jsonl").read_text() == exported
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("docs/how-to/export.md", language="python")[0])
+    assert re.search(r"task.created +2\n", capsys.readouterr().out)
 
 
 async def test_example_of_the_event_stream_begins_with_the_user(reader: Reader) -> None:
