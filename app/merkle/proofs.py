@@ -6,7 +6,7 @@ makes the proof with `proof_of`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from app.merkle.hashes import EMPTY_ROOT, Node, joined, node_hash, nodes_of
 
@@ -63,19 +63,9 @@ def check_inclusion(index: int, size: int, leaf: bytes, proof: Proof, root: byte
     """Check that the leaf is in the tree with this root. Raise `WrongProof`."""
     if not 0 <= index < size:
         raise WrongProof(f"there is no leaf {index} in a tree of {size}")
-    at, last, found = index, size - 1, leaf
-    for each in proof:
-        if last == 0:
-            raise WrongProof("the proof is too long")
-        if at & 1 or at == last:
-            found = node_hash(each, found)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            found = node_hash(found, each)
-        at, last = at >> 1, last >> 1
-    if last:
-        raise WrongProof("the proof is too short")
+    found = leaf
+    for each, is_left in _climb(index, size - 1, proof):
+        found = node_hash(each, found) if is_left else node_hash(found, each)
     if found != root:
         raise WrongProof("the proof leads to another root")
 
@@ -101,22 +91,33 @@ def _check_growth(old: int, new: int, old_root: bytes, new_root: bytes, proof: P
     while at & 1:
         at, last = at >> 1, last >> 1
     found_old = found_new = hashes[0]
-    for each in hashes[1:]:
-        if last == 0:
-            raise WrongProof("the proof is too long")
-        if at & 1 or at == last:
+    for each, is_left in _climb(at, last, hashes[1:]):
+        if is_left:
             found_old, found_new = node_hash(each, found_old), node_hash(each, found_new)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
         else:
             found_new = node_hash(found_new, each)
-        at, last = at >> 1, last >> 1
-    if last:
-        raise WrongProof("the proof is too short")
     if found_old != old_root:
         raise WrongProof("the proof leads to another old root")
     if found_new != new_root:
         raise WrongProof("the proof leads to another new root")
+
+
+def _climb(at: int, last: int, proof: Proof) -> Iterator[tuple[bytes, bool]]:
+    """Yield the hashes from a node to the root, and whether each is on the left. Raise `WrongProof`.
+
+    `at` is the place of the node, and `last` that of the last node of its level (RFC 9162, 2.1.3.2, 2.1.4.2).
+    """
+    for each in proof:
+        if last == 0:
+            raise WrongProof("the proof is too long")
+        is_left = bool(at & 1) or at == last
+        yield each, is_left
+        if is_left:
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        at, last = at >> 1, last >> 1
+    if last:
+        raise WrongProof("the proof is too short")
 
 
 def _left_size(size: int) -> int:
